@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The records of bpf/records.h as numpy types; a unit test compares the two field by field."""
+
+from __future__ import annotations
+
+import numpy as np
+
+BLOCK_PAGES = 512
+SLOT_ROOT = 1
+SLOT_FREE, SLOT_LIVE, SLOT_DEAD = 0, 1, 2
+
+ROW = np.dtype(
+    [
+        ("alloc_anon", "i8"),
+        ("free_anon", "i8"),
+        ("free_file", "i8"),
+        ("add_file", "i8"),
+        ("add_from_anon", "i8"),
+        ("insert_shmem", "i8"),
+        ("insert_file", "i8"),
+        ("delete_file", "i8"),
+        ("free_shmem", "i8"),
+        ("delete_shmem", "i8"),
+        ("adjust_anon", "i8"),
+        ("adjust_file", "i8"),
+        ("adjust_shmem", "i8"),
+        ("spare", "i8", (3,)),
+    ]
+)
+
+GROUP = np.dtype(
+    [
+        ("tasks", "i8"),
+        ("tasks_peak", "i8"),
+        ("forks", "i8"),
+        ("exits", "i8"),
+        ("pages", "i8"),
+        ("pages_peak", "i8"),
+        ("tasks_local", "i8"),
+        ("parent", "u4"),
+        ("children", "u4"),
+    ]
+)
+
+SLOT = np.dtype(
+    [
+        ("cgroup_id", "u8"),
+        ("born_ns", "u8"),
+        ("died_ns", "u8"),
+        ("state", "u4"),
+        ("level", "u4"),
+        ("partial", "u4"),
+        ("heir", "u4"),
+    ]
+)
+
+STATE = np.dtype(
+    [
+        ("topology", "u8"),
+        ("dead_slots", "u8"),
+        ("slots_exhausted", "u8"),
+        ("tasks_lost", "u8"),
+        ("pages_lost", "u8"),
+        ("pages_unclaimed", "u8"),
+        ("spare", "u8", (2,)),
+    ]
+)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One frozen reading of every container's counters.
+
+In: mapped counters. Out: a Snapshot that knows nothing of who reads it. Reading is numpy over mapped memory: no system
+call, whatever the number of containers.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from containeragent.counters import topology
+from containeragent.counters.maps import CounterMaps
+from containeragent.counters.topology import Topology
+
+Column = npt.NDArray[np.int64]
+_ATTEMPTS = 4
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the kernel side says of itself; totals since the load."""
+
+    slots: int
+    slots_used: int
+    slots_dead: int
+    slots_exhausted: int
+    tasks_lost: int
+    pages_lost: int
+    pages_unclaimed: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One container. Pages are of the host's page size. `local_` leaves out what is below it."""
+
+    cgroup_id: int
+    num_tasks: int
+    num_anon_pages: int
+    num_file_pages: int
+    num_shmem_pages: int
+    peak_tasks: int
+    peak_pages: int
+    forks: int
+    exits: int
+    partial_pages: bool
+    local_tasks: int
+    local_anon_pages: int
+    local_file_pages: int
+    local_shmem_pages: int
+
+
+_COLUMNS = ("tasks", "anon", "file", "shmem")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Columns are (living containers,), in the order of `cgroup_ids`."""
+
+    taken_at: float  # time.monotonic()
+    cgroup_ids: tuple[int, ...]
+    total: dict[str, Column]  # tasks, anon, file, shmem: with everything below
+    local: dict[str, Column]
+    peak_tasks: Column
+    peak_pages: Column
+    forks: Column
+    exits: Column
+    partial: npt.NDArray[np.bool_]
+    health: Health
+    index: dict[int, int]  # cgroup id -> position
+
+    def __len__(self) -> int:
+        return len(self.cgroup_ids)
+
+    def reading(self, cgroup_id: int) -> Reading | None:
+        """One container's counters; None for a cgroup that has no slot of its own."""
+        at = self.index.get(cgroup_id)
+        if at is None:
+            return None
+        total = {f"num_{name}" + ("_pages" if name != "tasks" else ""): int(self.total[name][at]) for name in _COLUMNS}
+        local = {f"local_{name}" + ("_pages" if name != "tasks" else ""): int(self.local[name][at]) for name in _COLUMNS}
+        return Reading(
+            cgroup_id=cgroup_id,
+            peak_tasks=int(self.peak_tasks[at]),
+            peak_pages=int(self.peak_pages[at]),
+            forks=int(self.forks[at]),
+            exits=int(self.exits[at]),
+            partial_pages=bool(self.partial[at]),
+            **total,
+            **local,
+        )
+
+
+def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column]:
+    """Anonymous, file and shmem pages of (cpus, slots) rows, summed over CPUs: what bpf/records.h says of each column."""
+    sums = rows.view(np.int64).reshape(*rows.shape, -1).sum(axis=0)
+    column = {name: sums[:, at] for at, name in enumerate(rows.dtype.names or ()) if name != "spare"}
+    became = column["insert_shmem"] + column["insert_file"] + column["add_from_anon"]
+    anon = column["alloc_anon"] - column["free_anon"] - became + column["adjust_anon"]
+    file = column["add_file"] + became - column["free_file"] - column["delete_file"] + column["adjust_file"]
+    shmem = column["insert_shmem"] - column["free_shmem"] - column["delete_shmem"] + column["adjust_shmem"]
+    return anon, file, shmem
+
+
+class Reader:
+    """Takes snapshots. It keeps the tree between them and reads it anew only when the kernel side says it changed."""
+
+    def __init__(self, maps: CounterMaps) -> None:
+        self._maps = maps
+        self._topology: Topology | None = None
+
+    def _tree(self) -> Topology:
+        generation = int(self._maps.state["topology"][0])
+        if self._topology is None or self._topology.generation != generation:
+            self._topology = topology.build(generation, self._maps.slots.copy(), self._maps.groups["parent"].copy())
+        return self._topology
+
+    def take(self) -> Snapshot:
+        """A snapshot; read again if a container came or went meanwhile, up to a few times."""
+        for _ in range(_ATTEMPTS):
+            tree = self._tree()
+            snapshot = self._take(tree)
+            if int(self._maps.state["topology"][0]) == tree.generation:
+                break
+        return snapshot
+
+    def _take(self, tree: Topology) -> Snapshot:
+        maps, highest = self._maps, int(tree.used.max(initial=0)) + 1
+        anon, file, shmem = page_columns(maps.rows[:, :highest])
+        groups = maps.groups[tree.used]
+        local = np.stack([groups["tasks_local"], anon[tree.used], file[tree.used], shmem[tree.used]], axis=1)
+        total, held, live = tree.subtree(local), tree.held(local), tree.live
+        partial = tree.subtree((maps.slots["partial"][tree.used] != 0).astype(np.int64))
+        totals = {name: total[live, at] for at, name in enumerate(_COLUMNS)}
+        groups = groups[live]
+        return Snapshot(
+            taken_at=time.monotonic(),
+            cgroup_ids=tree.cgroup_ids,
+            total=totals,
+            local={name: held[live, at] for at, name in enumerate(_COLUMNS)},
+            peak_tasks=np.maximum(groups["tasks_peak"], totals["tasks"]),
+            peak_pages=np.maximum(groups["pages_peak"], totals["anon"] + totals["file"]),
+            forks=groups["forks"],
+            exits=groups["exits"],
+            partial=partial[live] > 0,
+            health=self._health(tree),
+            index={number: at for at, number in enumerate(tree.cgroup_ids)},
+        )
+
+    def _health(self, tree: Topology) -> Health:
+        state = self._maps.state[0]
+        return Health(
+            slots=len(self._maps.slots),
+            slots_used=len(tree.used),
+            slots_dead=int(state["dead_slots"]),
+            slots_exhausted=int(state["slots_exhausted"]),
+            tasks_lost=int(state["tasks_lost"]),
+            pages_lost=int(state["pages_lost"]),
+            pages_unclaimed=int(state["pages_unclaimed"]),
+        )

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree of slots, and sums over it.
+
+In: the parents, levels and states that the kernel side keeps. Out: index arrays that make the sums of a subtree a few
+numpy calls. A slot whose cgroup is gone is still a node, so that its pages count with its ancestors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from containeragent.counters.records import SLOT_FREE, SLOT_LIVE
+
+Index = npt.NDArray[np.intp]
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Topology:
+    """`used` are slot numbers in use; everything else indexes into `used`.
+
+    `parent` has -1 for the root. `holder` is the node itself, or the nearest living ancestor of a dead one. `levels` are
+    the nodes of each depth but the root's, deepest first. `live` are the nodes whose cgroup exists.
+    """
+
+    generation: int
+    used: Index
+    parent: Index
+    holder: Index
+    levels: tuple[Index, ...]
+    live: Index
+    cgroup_ids: tuple[int, ...]  # of `live`, in its order
+
+    def subtree(self, local: Array) -> Array:
+        """Sums over each node and everything below it; `local` is (nodes,) or (nodes, columns)."""
+        total = local.copy()
+        for nodes in self.levels:
+            np.add.at(total, self.parent[nodes], total[nodes])
+        return total
+
+    def held(self, local: Array) -> Array:
+        """What each node holds itself: its own, and that of dead nodes whose nearest living ancestor it is."""
+        total = np.zeros_like(local)
+        np.add.at(total, self.holder, local)
+        return total
+
+
+def _holders(parent: Index, alive: npt.NDArray[np.bool_]) -> Index:
+    holder = np.arange(len(parent))
+    for _ in range(len(parent)):
+        lost = ~alive[holder] & (parent[holder] >= 0)
+        if not lost.any():
+            break
+        holder[lost] = parent[holder[lost]]
+    return holder
+
+
+def build(generation: int, slots: Array, parents: Array) -> Topology:
+    """From copies of the `slots` records and of the parent column of `groups`."""
+    used = np.flatnonzero(slots["state"] != SLOT_FREE)
+    node_of = np.full(len(slots), -1, dtype=np.intp)
+    node_of[used] = np.arange(len(used))
+    parent = np.where(parents[used] > 0, node_of[parents[used]], -1)
+    depth = slots["level"][used]
+    levels = tuple(
+        np.flatnonzero((depth == level) & (parent >= 0)) for level in range(int(depth.max(initial=0)), 0, -1)
+    )
+    alive = slots["state"][used] == SLOT_LIVE
+    live = np.flatnonzero(alive)
+    return Topology(
+        generation=generation,
+        used=used,
+        parent=parent,
+        holder=_holders(parent, alive),
+        levels=levels,
+        live=live,
+        cgroup_ids=tuple(slots["cgroup_id"][used[live]].tolist()),
+    )

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Have the kernel finish what it put off: pages on their way to an LRU list.
+
+Each CPU gathers up to 31 pages before it puts them on a list. Until then a new tmpfs page still counts as anonymous, and
+an unmapped one as in use (mm/swap.c). MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches on all
+CPUs that have any; called on a range without pages it does nothing else.
+
+Since Linux kernel commit 7d8faaf15545 ("mm/madvise: introduce MADV_COLLAPSE sync hugepage collapse") (in v6.1);
+before, and without huge pages, each CPU is visited and MADV_COLD drains it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import threading
+import time
+
+_MADV_COLD, _MADV_COLLAPSE = 20, 25
+_HUGE_BYTES = 2 << 20
+
+
+class Settler:
+    """Drains at most once in `interval_seconds`, however many ask."""
+
+    def __init__(self, interval_seconds: float = 0.2) -> None:
+        self._interval = interval_seconds
+        self._last = -interval_seconds
+        self._lock = threading.Lock()
+        self._memory = mmap.mmap(-1, 3 * _HUGE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory[-1] = 1  # outside the range below: the kernel only looks at memory that has been used
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        self._address = -(-start // _HUGE_BYTES) * _HUGE_BYTES
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def settle(self) -> None:
+        """Return when the batches that were pending at the call are on their lists."""
+        with self._lock:
+            if time.monotonic() - self._last < self._interval:
+                return
+            if not self._advise(_MADV_COLLAPSE):
+                self._visit_cpus()
+            self._last = time.monotonic()
+
+    def _advise(self, advice: int) -> bool:
+        """False if the kernel does not know it. A range without pages cannot be collapsed: that answer is the good one."""
+        result = self._libc.madvise(ctypes.c_void_p(self._address), ctypes.c_size_t(_HUGE_BYTES), advice)
+        return result == 0 or (advice == _MADV_COLLAPSE and self._knows_collapse(ctypes.get_errno()))
+
+    def _knows_collapse(self, number: int) -> bool:
+        # An unknown advice is EINVAL, and so is a range that cannot be collapsed; a length of 0 tells them apart.
+        if number != errno.EINVAL:
+            return True
+        return self._libc.madvise(ctypes.c_void_p(self._address), ctypes.c_size_t(0), _MADV_COLLAPSE) == 0
+
+    def _visit_cpus(self) -> None:
+        allowed = os.sched_getaffinity(0)
+        try:
+            for cpu in allowed:
+                os.sched_setaffinity(0, {cpu})
+                self._advise(_MADV_COLD)
+        finally:
+            os.sched_setaffinity(0, allowed)

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The few calls of libbpf.so.1 and of bpf(2) that are needed once bcc has done its part.
+
+Descriptors go in and out as plain integers; every failure is an OSError with the kernel's errno. Meanings are those of
+bpf(2) and of linux/bpf.h.
+"""
+
+from __future__ import annotations
+
+import ctypes as C
+import functools
+import mmap
+import os
+from dataclasses import dataclass
+
+BPF_PROG_TEST_RUN_CMD = 10
+BPF_TRACE_ITER = 28
+BPF_F_MMAPABLE = 1 << 10
+
+Argument = int | None
+
+
+@functools.cache
+def library() -> C.CDLL:
+    """libbpf.so.1, which comes with Debian's libbpfcc."""
+    lib = C.CDLL("libbpf.so.1", use_errno=True)
+    for name in (
+        "btf__load_vmlinux_btf",
+        "btf__type_by_id",
+        "btf__name_by_offset",
+        "btf__resolve_type",
+    ):
+        getattr(lib, name).restype = C.c_void_p
+    lib.btf__name_by_offset.restype = C.c_char_p
+    lib.btf__type_by_id.argtypes = [C.c_void_p, C.c_uint32]
+    lib.btf__name_by_offset.argtypes = [C.c_void_p, C.c_uint32]
+    lib.btf__find_by_name_kind.argtypes = [C.c_void_p, C.c_char_p, C.c_uint32]
+    lib.libbpf_set_print.argtypes = [C.c_void_p]
+    lib.libbpf_set_print(None)
+    return lib
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        number = C.get_errno() or -result
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def obj_get(path: str) -> int:
+    """Descriptor of a pinned map, program or link."""
+    return _checked(library().bpf_obj_get(path.encode()), path)
+
+
+def obj_pin(fd: int, path: str) -> None:
+    """Pin a map, program or link."""
+    _checked(library().bpf_obj_pin(fd, path.encode()), path)
+
+
+class _MapInfo(C.Structure):
+    _fields_ = [
+        ("type", C.c_uint32),
+        ("id", C.c_uint32),
+        ("key_size", C.c_uint32),
+        ("value_size", C.c_uint32),
+        ("max_entries", C.c_uint32),
+        ("map_flags", C.c_uint32),
+        ("name", C.c_char * 16),
+        ("rest", C.c_uint8 * 96),
+    ]
+
+
+class _ProgramInfo(C.Structure):
+    _fields_ = [
+        ("type", C.c_uint32),
+        ("id", C.c_uint32),
+        ("tag", C.c_uint8 * 8),
+        ("jited_prog_len", C.c_uint32),
+        ("xlated_prog_len", C.c_uint32),
+        ("jited_prog_insns", C.c_uint64),
+        ("xlated_prog_insns", C.c_uint64),
+        ("load_time", C.c_uint64),
+        ("created_by_uid", C.c_uint32),
+        ("nr_map_ids", C.c_uint32),
+        ("map_ids", C.c_uint64),
+        ("name", C.c_char * 16),
+        ("ifindex", C.c_uint32),
+        ("flags", C.c_uint32),
+        ("netns_dev", C.c_uint64),
+        ("netns_ino", C.c_uint64),
+        ("nr_jited_ksyms", C.c_uint32),
+        ("nr_jited_func_lens", C.c_uint32),
+        ("jited_ksyms", C.c_uint64),
+        ("jited_func_lens", C.c_uint64),
+        ("btf_id", C.c_uint32),
+        ("func_info_rec_size", C.c_uint32),
+        ("func_info", C.c_uint64),
+        ("nr_func_info", C.c_uint32),
+        ("nr_line_info", C.c_uint32),
+        ("line_info", C.c_uint64),
+        ("jited_line_info", C.c_uint64),
+        ("nr_jited_line_info", C.c_uint32),
+        ("line_info_rec_size", C.c_uint32),
+        ("jited_line_info_rec_size", C.c_uint32),
+        ("nr_prog_tags", C.c_uint32),
+        ("prog_tags", C.c_uint64),
+        ("run_time_ns", C.c_uint64),
+        ("run_cnt", C.c_uint64),
+        ("recursion_misses", C.c_uint64),
+        ("verified_insns", C.c_uint32),
+        ("rest", C.c_uint8 * 60),
+    ]
+
+
+def _info(fd: int, record: C.Structure) -> None:
+    size = C.c_uint32(C.sizeof(record))
+    _checked(library().bpf_obj_get_info_by_fd(fd, C.byref(record), C.byref(size)), "bpf_obj_get_info_by_fd")
+
+
+@dataclass(frozen=True)
+class MapInfo:
+    """Sizes are bytes; `value_size` as declared, before the kernel rounds it up to 8."""
+
+    name: str
+    id: int
+    value_size: int
+    max_entries: int
+    flags: int
+
+
+def map_info(fd: int) -> MapInfo:
+    """What the kernel knows of a map."""
+    info = _MapInfo()
+    _info(fd, info)
+    return MapInfo(info.name.decode(), info.id, info.value_size, info.max_entries, info.map_flags)
+
+
+@dataclass(frozen=True)
+class ProgramInfo:
+    """`runs` and `run_time_ns` stay 0 unless kernel.bpf_stats_enabled is set; `missed` counts always."""
+
+    name: str
+    id: int
+    runs: int
+    run_time_ns: int
+    missed: int
+    instructions: int
+    verified_instructions: int
+
+
+def program_info(fd: int) -> ProgramInfo:
+    """What the kernel knows of a program."""
+    info = _ProgramInfo()
+    _info(fd, info)
+    return ProgramInfo(
+        info.name.decode(),
+        info.id,
+        info.run_cnt,
+        info.run_time_ns,
+        info.recursion_misses,
+        info.xlated_prog_len // 8,
+        info.verified_insns,
+    )
+
+
+def map_memory(fd: int, writable: bool = False) -> mmap.mmap:
+    """The values of a mappable array (BPF_F_MMAPABLE), whole."""
+    info = map_info(fd)
+    size = -(-info.value_size // 8) * 8 * info.max_entries
+    size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    return mmap.mmap(fd, size, mmap.MAP_SHARED, protection)
+
+
+def map_update(fd: int, key: bytes | None, value: bytes) -> None:
+    """Set one entry; without a key, push on a queue."""
+    _checked(library().bpf_map_update_elem(fd, key, value, C.c_uint64(0)), "bpf_map_update_elem")
+
+
+def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
+    """One entry, or None."""
+    value = C.create_string_buffer(value_size)
+    if library().bpf_map_lookup_elem(fd, key, value) < 0:
+        return None
+    return value.raw
+
+
+class _TestRun(C.Structure):
+    _fields_ = [
+        ("prog_fd", C.c_uint32),
+        ("retval", C.c_uint32),
+        ("data_size_in", C.c_uint32),
+        ("data_size_out", C.c_uint32),
+        ("data_in", C.c_uint64),
+        ("data_out", C.c_uint64),
+        ("repeat", C.c_uint32),
+        ("duration", C.c_uint32),
+        ("ctx_size_in", C.c_uint32),
+        ("ctx_size_out", C.c_uint32),
+        ("ctx_in", C.c_uint64),
+        ("ctx_out", C.c_uint64),
+        ("flags", C.c_uint32),
+        ("cpu", C.c_uint32),
+        ("batch_size", C.c_uint32),
+        ("pad", C.c_uint8 * 52),
+    ]
+
+
+_SYS_BPF = {"x86_64": 321, "aarch64": 280}.get(os.uname().machine, 280)
+
+
+class Runnable:
+    """A raw tracepoint program that is run by hand (BPF_PROG_TEST_RUN) instead of being attached."""
+
+    def __init__(self, fd: int) -> None:
+        self._arguments = (C.c_uint64 * 12)()
+        self._attributes = _TestRun(prog_fd=fd, ctx_size_in=C.sizeof(self._arguments))
+        self._attributes.ctx_in = C.addressof(self._arguments)
+        self._syscall = C.CDLL(None, use_errno=True).syscall
+
+    def __call__(self, *arguments: int) -> int:
+        """Run it with these ctx->args; its return value."""
+        self._arguments[: len(arguments)] = [a & (2**64 - 1) for a in arguments]
+        attributes = self._attributes
+        attributes.retval = 0
+        result = self._syscall(
+            _SYS_BPF, BPF_PROG_TEST_RUN_CMD, C.byref(attributes), C.c_uint32(C.sizeof(attributes))
+        )
+        _checked(result, "BPF_PROG_TEST_RUN")
+        return int(attributes.retval)
+
+
+def run_iterator(program_fd: int) -> None:
+    """Run an iterator program over everything it iterates."""
+    lib = library()
+    link = _checked(lib.bpf_link_create(program_fd, 0, BPF_TRACE_ITER, None), "bpf_link_create")
+    try:
+        iterator = _checked(lib.bpf_iter_create(link), "bpf_iter_create")
+        try:
+            while os.read(iterator, 65536):
+                pass
+        finally:
+            os.close(iterator)
+    finally:
+        os.close(link)

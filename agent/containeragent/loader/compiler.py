@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bcc: the only module that imports it.
+
+In: C text. Out: descriptors of programs and maps, and links once attached. bcc is only in the system's Python
+(Debian's python3-bpfcc), and what it complains about goes to the process's stderr: it is caught and becomes the error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from containeragent.errors import Refused
+
+RAW_TRACEPOINT_PREFIX = "raw_tracepoint__"
+ITERATOR_PREFIX = "bpf_iter__"
+
+
+def _import_bcc() -> Any:
+    try:
+        import bcc
+    except ImportError as error:
+        raise Refused(
+            "ENOENT",
+            f"bcc cannot be imported ({error}): install Debian's python3-bpfcc and make .venv with "
+            "/usr/bin/python3 -m venv --system-site-packages (make setup does both)",
+        ) from None
+    return bcc
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What is written to file descriptor 2 inside, as lines."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines += file.read().decode(errors="replace").splitlines()
+
+
+_TELLING = re.compile(r"error:|could not open bpf map|R\d+ |too (large|complex)|invalid|not allowed|denied")
+
+
+def _reason(lines: list[str], error: Exception) -> str:
+    """The line that says most, on one line."""
+    telling = [line for line in lines if _TELLING.search(line)]
+    return " ".join((telling[-1] if telling else str(error)).split())[:300]
+
+
+class Module:
+    """One compiled C text."""
+
+    def __init__(self, text: str, folder: Path) -> None:
+        """`folder` has include/, the small header tree that stands in for the kernel's."""
+        bcc = _import_bcc()
+        os.environ["BCC_KERNEL_SOURCE"] = str(folder)
+        self._lib = bcc.lib
+        # Loaded one by one below: what is not attached (test runs, tail calls, iterators) bcc would not load.
+        bcc.BPF._trace_autoload = lambda _self: None
+        self._bcc = bcc.BPF
+        lines: list[str] = []
+        try:
+            with _complaints() as lines:
+                self._module = bcc.BPF(text=text, cflags=["-w", f"-I{folder}"])
+        except Exception as error:
+            raise Refused("EINVAL", f"the BPF programs do not compile: {_reason(lines, error)}") from None
+        self.links: dict[str, int] = {}
+
+    def names(self) -> list[str]:
+        """The programs in the text."""
+        module = self._module.module
+        return [
+            self._lib.bpf_function_name(module, i).decode() for i in range(self._lib.bpf_num_functions(module))
+        ]
+
+    def load(self, name: str) -> int:
+        """Have the kernel verify a program; its descriptor."""
+        iterator = name.startswith(ITERATOR_PREFIX)
+        kind = self._bcc.TRACING if iterator else self._bcc.RAW_TRACEPOINT
+        try:
+            return int(self._module.load_func(name, kind).fd)
+        except Exception as error:
+            raise Refused("EACCES", f"the kernel refused the BPF program {name}: {error}") from None
+
+    def load_all(self) -> None:
+        """Load every program, several at a time: the verifier takes most of the time of a load."""
+        lines: list[str] = []
+        try:
+            with _complaints() as lines, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+                list(pool.map(self.load, self.names()))
+        except Refused as error:
+            raise Refused(error.code, f"{error.message}: {_reason(lines, error)}; see containerctl doctor") from None
+
+    def attach(self, tracepoint: str) -> None:
+        """Attach the program of a raw tracepoint; it counts until its link is closed and not pinned."""
+        name = RAW_TRACEPOINT_PREFIX + tracepoint
+        link = self._lib.bpf_attach_raw_tracepoint(self.load(name), tracepoint.encode())
+        if link < 0:
+            raise Refused("ENOENT", f"the kernel has no raw tracepoint {tracepoint}, or it refuses to attach to it")
+        self.links[tracepoint] = int(link)
+
+    def map_fd(self, name: str) -> int:
+        """Descriptor of a map."""
+        return int(self._lib.bpf_table_fd(self._module.module, name.encode()))
+
+    def programs(self) -> Mapping[str, int]:
+        """Descriptors of what was loaded, by name."""
+        return {name.decode(): function.fd for name, function in self._module.funcs.items()}

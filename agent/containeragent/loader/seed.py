@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages that exist when the programs are loaded, where the kernel can say whose they are.
+
+In: /proc/kpageflags and /proc/kpagecgroup (Documentation/admin-guide/mm/pagemap.rst), which name the memory cgroup of
+a page; that is a container only where the memory controller is on cgroup v2. Out: owner words, entered by the programs
+in bpf/sweep.c while the others are already counting.
+
+Every block is looked at twice: before its words are entered and after. A page that went in between either was freed
+under the eyes of the programs, or is not wanted any more at the second look.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from containeragent.libbpf import Runnable
+
+BLOCK_PAGES = 512
+_OWNER_ANON, _OWNER_FILE, _OWNER_SHMEM = 0x10000, 0x20000, 0x40000  # bpf/records.h
+# Bits of /proc/kpageflags, include/uapi/linux/kernel-page-flags.h
+_LRU, _MMAP, _ANON, _SWAPCACHE, _SWAPBACKED, _NOPAGE = 1 << 5, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 20
+_UNEVICTABLE, _COMPOUND_TAIL, _SLAB, _BUDDY, _HUGE = 1 << 18, 1 << 16, 1 << 7, 1 << 10, 1 << 17
+
+Words = npt.NDArray[np.uint32]
+Numbers = npt.NDArray[np.uint64]
+
+
+def is_meaningful(mount: Path) -> bool:
+    """Whether the pages' memory cgroups are on this cgroup2 hierarchy."""
+    try:
+        return "memory" in (mount / "cgroup.controllers").read_text().split()
+    except OSError:
+        return False
+
+
+def page_types(flags: Numbers) -> Words:
+    """OWNER_ type of each page, 0 for pages that are not counted: free, kernel's own, swap cache only, hugetlbfs."""
+    anon = (flags & (_ANON | _MMAP)) == (_ANON | _MMAP)
+    cached = ((flags & (_LRU | _UNEVICTABLE)) != 0) & ((flags & (_ANON | _SWAPCACHE)) == 0)
+    types = np.where(cached, np.where(flags & _SWAPBACKED, _OWNER_SHMEM, _OWNER_FILE), 0)
+    types = np.where(anon, _OWNER_ANON, types)
+    return np.where(flags & (_NOPAGE | _SLAB | _BUDDY | _HUGE), 0, types).astype(np.uint32)
+
+
+def _inherit_from_heads(flags: Numbers, types: Words, cgroups: Numbers) -> None:
+    """Tails of a folio have no LRU flag or cgroup of their own on some kernels: give them their head's."""
+    tails = (flags & _COMPOUND_TAIL) != 0
+    heads = np.where(tails, 0, np.arange(len(flags)))
+    np.maximum.accumulate(heads, out=heads)
+    types[tails] = types[heads[tails]]
+    cgroups[tails] = cgroups[heads[tails]]
+
+
+def wanted_words(flags: Numbers, cgroups: Numbers, slot_of: dict[int, int]) -> Words:
+    """Owner words of one block of pages, from their flags and the inodes of their cgroups."""
+    types, owners = page_types(flags), cgroups.copy()
+    _inherit_from_heads(flags, types, owners)
+    inodes, index = np.unique(owners, return_inverse=True)
+    slots = np.array([slot_of.get(int(inode), 0) for inode in inodes], dtype=np.uint32)[index]
+    return np.where((types != 0) & (slots != 0), types | slots, 0).astype(np.uint32)
+
+
+class Seeder:
+    """Enters the pages of the whole host, block by block."""
+
+    def __init__(
+        self,
+        seed: Runnable,
+        confirm: Runnable,
+        seed_words: Words,
+        slot_of: dict[int, int],
+        proc: Path = Path("/proc"),
+    ) -> None:
+        self._seed, self._confirm = seed, confirm
+        self._words = seed_words
+        self._slot_of = slot_of
+        self._flags = os.open(proc / "kpageflags", os.O_RDONLY)
+        self._cgroups = os.open(proc / "kpagecgroup", os.O_RDONLY)
+
+    def close(self) -> None:
+        """Close the files."""
+        os.close(self._flags)
+        os.close(self._cgroups)
+
+    def _look(self, block: int) -> Words:
+        size, offset = BLOCK_PAGES * 8, block * BLOCK_PAGES * 8
+        flags = np.frombuffer(os.pread(self._flags, size, offset), dtype=np.uint64)
+        cgroups = np.frombuffer(os.pread(self._cgroups, size, offset), dtype=np.uint64)
+        words = np.zeros(BLOCK_PAGES, dtype=np.uint32)
+        if len(flags) and len(flags) == len(cgroups):
+            words[: len(flags)] = wanted_words(flags, cgroups, self._slot_of)
+        return words
+
+    def run(self, blocks: int, progress: Callable[[int, int], None]) -> None:
+        """All blocks; `progress` is told the blocks done and their number."""
+        for block in range(blocks):
+            self._seed_one(block)
+            if block % 256 == 0:
+                progress(block, blocks)
+
+    def _seed_one(self, block: int) -> None:
+        words = self._look(block)
+        if not words.any():
+            return
+        self._words[:] = words
+        self._seed(block)
+        self._seed(block)
+        self._words[:] = self._look(block)
+        self._confirm(block)
+        self._confirm(block)

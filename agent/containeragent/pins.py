@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of pins on the BPF file system, which keeps counting alive when no process is.
+
+    DIR/live/{maps,programs,links}   what counts now
+    DIR/loading-PID/...              what a loader is just preparing
+    DIR/agent/                       locked by the agent that runs on this folder
+DIR itself is locked by a loader. Everything is owned and only readable by root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from containeragent import libbpf, stamp as stamps
+from containeragent.errors import Refused
+
+KINDS = ("maps", "programs", "links")
+
+
+@contextlib.contextmanager
+def locked(folder: Path, busy: Refused) -> Iterator[None]:
+    """Hold the lock of a folder; `busy` is raised when somebody else does."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise busy from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class Pins:
+    """The pins under one folder (--bpffs)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.live = folder / "live"
+        self.agent = folder / "agent"
+
+    def make_folder(self) -> None:
+        """The folder itself, if it is missing."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused.of_errno(error.errno or 5, f"{self.folder} cannot be made", "run as root") from None
+
+    @contextlib.contextmanager
+    def loader_lock(self) -> Iterator[None]:
+        """One loader at a time."""
+        self.make_folder()
+        with locked(self.folder, Refused("EBUSY", f"another load or unload of {self.folder} is under way; wait for it")):
+            yield
+
+    @contextlib.contextmanager
+    def agent_lock(self) -> Iterator[None]:
+        """One agent at a time."""
+        self.make_folder()
+        self.agent.mkdir(mode=0o700, exist_ok=True)
+        busy = Refused(
+            "EBUSY", f"an agent is running on {self.folder}; stop it first, or give this one another --bpffs"
+        )
+        with locked(self.agent, busy):
+            yield
+
+    def loaded(self) -> bool:
+        """Whether something counts here."""
+        return (self.live / "maps").is_dir()
+
+    def stamp(self) -> stamps.Stamp | None:
+        """The stamp of what counts here; None when nothing is loaded."""
+        if not self.loaded():
+            return None
+        descriptor = self.get("maps", "stamp")
+        try:
+            value = libbpf.map_lookup(descriptor, bytes(4), stamps.STAMP_BYTES)
+        finally:
+            os.close(descriptor)
+        return stamps.decode(value or b"")
+
+    def get(self, kind: str, name: str) -> int:
+        """Descriptor of one pin."""
+        path = self.live / kind / name
+        try:
+            return libbpf.obj_get(str(path))
+        except OSError as error:
+            raise Refused.of_errno(
+                error.errno or 5,
+                f"the pinned {kind[:-1]} {path} cannot be opened",
+                "run as root, or `containeragent load --replace` if the pins are damaged",
+            ) from None
+
+    def names(self, kind: str) -> list[str]:
+        """Names of the pins of a kind ("maps", "programs", "links")."""
+        try:
+            return sorted(os.listdir(self.live / kind))
+        except FileNotFoundError:
+            return []
+
+    def publish(self, objects: Mapping[str, Mapping[str, int]]) -> None:
+        """Pin descriptors, by kind and name, as what is live; on failure nothing has changed."""
+        self.remove_leftovers()
+        staging = self.folder / f"loading-{os.getpid()}"
+        retired = self.folder / f"retired-{os.getpid()}"
+        try:
+            for kind in KINDS:
+                (staging / kind).mkdir(mode=0o700, parents=True)
+                for name, descriptor in objects[kind].items():
+                    libbpf.obj_pin(descriptor, str(staging / kind / name))
+            with contextlib.suppress(FileNotFoundError):
+                self.live.rename(retired)
+            staging.rename(self.live)
+        except OSError as error:
+            if retired.exists() and not self.live.exists():
+                retired.rename(self.live)
+            _remove(staging)
+            raise Refused.of_errno(error.errno or 5, f"pinning under {self.folder} failed", "is the BPF file system full?")
+        _remove(retired)
+
+    def remove_leftovers(self) -> None:
+        """What a loader left that did not come to its end."""
+        for path in self.folder.iterdir():
+            if path.name.startswith(("loading-", "retired-")):
+                _remove(path)
+
+    def remove(self) -> None:
+        """Every pin, and the folder: counting ends."""
+        _remove(self.live)
+        self.remove_leftovers()
+        for folder in (self.agent, self.folder):
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
+
+
+def _remove(folder: Path) -> None:
+    """A tree of pins, links first, so that nothing counts into maps that are going."""
+    for kind in ("links", "programs", "maps"):
+        path = folder / kind
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(path):
+                (path / name).unlink()
+            path.rmdir()
+    with contextlib.suppress(FileNotFoundError):
+        folder.rmdir()

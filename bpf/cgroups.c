@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Cgroups and their slots.
+ *
+ * A cgroup takes a slot when it is made, before anything can run in it. When it is removed, the slot is free again at
+ * once if no page is charged to it and no slot names it as parent; else it is dead: its pages still count with its
+ * ancestors, through the slot's parent, until they are freed or the agent has given them to the nearest living
+ * ancestor (sweep.c). A slot is taken again only while its count is zero.
+ */
+
+static __always_inline s64 pages_in_columns(struct row *row)
+{
+	return row->alloc_anon - row->free_anon - row->free_file + row->add_file - row->delete_file;
+}
+
+/* What the columns of a row still hold back from the ancestors. */
+static __always_inline s64 unpublished(struct row *row)
+{
+	s64 mask = BATCH - 1;
+	return (row->alloc_anon & mask) + (row->add_file & mask) - (row->free_anon & mask) - (row->free_file & mask) -
+	       (row->delete_file & mask);
+}
+
+static __always_inline s64 pages_of(u32 slot)
+{
+	s64 pages = 0;
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu * SLOTS + slot;
+		struct row *row = rows.lookup(&key);
+		if (row)
+			pages += pages_in_columns(row) + row->adjust_anon + row->adjust_file;
+	}
+	return pages;
+}
+
+/* Begin at zero: the ancestors hear of what was held back, then the columns start anew. */
+static __always_inline void clear_rows(u32 slot)
+{
+	s64 held_back = 0;
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu * SLOTS + slot;
+		struct row *row = rows.lookup(&key);
+		if (!row)
+			continue;
+		held_back += unpublished(row);
+		__builtin_memset(row, 0, sizeof(*row));
+	}
+	publish_pages(slot, held_back);
+}
+
+/* Free a slot if nothing is left that names it. */
+static __always_inline bool retire(u32 number, struct slot *slot, struct group *group)
+{
+	if (group->children || pages_of(number))
+		return false;
+	clear_rows(number);
+	u32 key = group->parent;
+	struct group *parent = groups.lookup(&key);
+	if (parent)
+		__sync_fetch_and_add(&parent->children, -1);
+	slot->state = SLOT_FREE;
+	free_slots.push(&number, 0);
+	return true;
+}
+
+static __always_inline void topology_changed(s64 dead)
+{
+	struct state *host = host_state();
+	if (!host)
+		return;
+	__sync_fetch_and_add(&host->topology, 1);
+	if (dead)
+		__sync_fetch_and_add(&host->dead_slots, dead);
+}
+
+/* Without a slot of its own, a cgroup counts with its parent's. */
+static __always_inline void share_slot(u64 id, u32 parent)
+{
+	id_slots.insert(&id, &parent); /* refused when that is full too: then it counts with the root */
+	COUNT(slots_exhausted);
+}
+
+static __always_inline u32 begin_cgroup(u64 id, u64 parent_id, u32 level, bool existed)
+{
+	if (id_slots.lookup(&id))
+		return 0;
+	u32 parent = SLOT_NONE, number = SLOT_ROOT;
+	if (level) {
+		u32 *found = id_slots.lookup(&parent_id);
+		if (!found)
+			return 0; /* the loader has not come to the parent yet, and will see this one then */
+		parent = *found & SLOT_MASK;
+		if (free_slots.pop(&number)) {
+			share_slot(id, parent);
+			return 0;
+		}
+	}
+	struct slot *slot = slots.lookup(&number);
+	struct group *group = groups.lookup(&number), *above = groups.lookup(&parent);
+	if (!slot || !group || !above)
+		return 0;
+	__builtin_memset(group, 0, sizeof(*group));
+	group->parent = parent;
+	if (parent)
+		__sync_fetch_and_add(&above->children, 1);
+	slot->cgroup_id = id;
+	slot->born_ns = bpf_ktime_get_ns();
+	slot->died_ns = 0;
+	slot->level = level;
+	slot->partial = existed;
+	slot->heir = SLOT_NONE;
+	slot->state = SLOT_LIVE;
+	id_slots.insert(&id, &number);
+	topology_changed(0);
+	return number;
+}
+
+static __always_inline void end_cgroup(u64 id)
+{
+	u32 *found = id_slots.lookup(&id);
+	if (!found)
+		return;
+	u32 number = *found & SLOT_MASK, key = id & 0xffff;
+	u64 *cached = id_cache.lookup(&key);
+	id_slots.delete(&id);
+	if (cached && (*cached >> 16) == (id >> 16))
+		*cached = 0;
+	struct slot *slot = slots.lookup(&number);
+	struct group *group = groups.lookup(&number);
+	if (!slot || !group || slot->cgroup_id != id)
+		return; /* it shared an ancestor's */
+	slot->died_ns = bpf_ktime_get_ns();
+	if (retire(number, slot, group)) {
+		topology_changed(0);
+		return;
+	}
+	slot->state = SLOT_DEAD;
+	topology_changed(1);
+}
+
+RAW_TRACEPOINT_PROBE(cgroup_mkdir)
+{
+	u64 cgroup = ctx->args[0];
+	if (read_u32(read_u64(cgroup + CGROUP_ROOT) + CGROUP_ROOT_HIERARCHY_ID))
+		return 0;
+	u64 parent = read_u64(read_u64(cgroup + CGROUP_SELF + CSS_PARENT) + CSS_CGROUP);
+	begin_cgroup(cgroup_id(cgroup), cgroup_id(parent), read_u32(cgroup + CGROUP_LEVEL), false);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(cgroup_rmdir)
+{
+	u64 cgroup = ctx->args[0];
+	if (!read_u32(read_u64(cgroup + CGROUP_ROOT) + CGROUP_ROOT_HIERARCHY_ID))
+		end_cgroup(cgroup_id(cgroup));
+	return 0;
+}
+
+/* The loader's: cgroups that exist (arguments: id, parent's id, level), and one that went while it looked (id). */
+int adopt_cgroup(struct bpf_raw_tracepoint_args *ctx)
+{
+	return begin_cgroup(ctx->args[0], ctx->args[1], ctx->args[2], true);
+}
+
+int forget_cgroup(struct bpf_raw_tracepoint_args *ctx)
+{
+	end_cgroup(ctx->args[0]);
+	return 0;
+}
+
+/* The agent's, after a sweep (argument: slot); 1 if the slot is free again. */
+int retire_slot(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 number = ctx->args[0] & SLOT_MASK;
+	struct slot *slot = slots.lookup(&number);
+	struct group *group = groups.lookup(&number);
+	if (!slot || !group || slot->state != SLOT_DEAD || !retire(number, slot, group))
+		return 0;
+	topology_changed(-1);
+	return 1;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Pages of files: into the page cache and out of it, tmpfs by its way onto the LRU. */
+
+/* Change the words of a folio; says how many pages changed. */
+static __always_inline u64 retype(u64 frame, u32 pages, u32 from, u32 to)
+{
+	struct block *block = block_of(frame);
+	u32 other;
+	return block ? change_words(block, frame & (BLOCK_PAGES - 1), pages, from, to, &other) : 0;
+}
+
+static __always_inline u32 word_at(u64 frame)
+{
+	struct block *block = block_of(frame);
+	return block ? block->word[frame & (BLOCK_PAGES - 1)] : OWNER_TYPE;
+}
+
+RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
+{
+	u64 folio = ctx->args[0], frame = frame_of(folio);
+	u32 word = word_at(frame);
+	if (word & (OWNER_FILE | OWNER_SHMEM))
+		return 0;
+	/* Not movable, so not counted yet (block devices, some file systems): whoever reads it pays. */
+	u32 slot = word ? word & SLOT_MASK : current_slot();
+	u64 turned = retype(frame, folio_pages(folio), word, slot | OWNER_FILE);
+	struct row *row = row_of(slot);
+	if (!row)
+		return 0;
+	if (word) {
+		row->add_from_anon += turned;
+	} else {
+		s64 old = row->add_file;
+		row->add_file = old + turned;
+		publish_column(slot, old, old + turned, 1);
+	}
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(mm_filemap_delete_from_page_cache)
+{
+	u64 folio = ctx->args[0], frame = frame_of(folio);
+	u32 word = word_at(frame);
+	if (!(word & (OWNER_FILE | OWNER_SHMEM)) || (word & OWNER_ANON))
+		return 0;
+	u64 turned = retype(frame, folio_pages(folio), word, 0);
+	struct row *row = row_of(word);
+	if (!row)
+		return 0;
+	s64 old = row->delete_file;
+	row->delete_file = old + turned;
+	if (word & OWNER_SHMEM)
+		row->delete_shmem += turned;
+	publish_column(word & SLOT_MASK, old, old + turned, -1);
+	return 0;
+}
+
+/*
+ * tmpfs and shared memory have no tracepoint of their own on the way into the cache, and compaction moves page cache
+ * to frames that it takes from the free lists silently. Both show when the folio is put on an LRU list.
+ */
+static __always_inline void arrived(u64 frame, u32 pages)
+{
+	u32 word = take_move(frame);
+	if (word)
+		adjust_and_publish(word, retype(frame, pages, 0, word));
+	else
+		COUNT(pages_unclaimed);
+}
+
+RAW_TRACEPOINT_PROBE(mm_lru_insertion)
+{
+	u64 folio = ctx->args[0], frame = frame_of(folio);
+	u32 word = word_at(frame);
+	if (word & (OWNER_FILE | OWNER_SHMEM))
+		return 0;
+	u64 mapping = read_u64(folio + PAGE_MAPPING);
+	if (!mapping || (mapping & 3)) /* low bits: anonymous, KSM, movable kernel pages */
+		return 0;
+	if (!word) {
+		arrived(frame, folio_pages(folio));
+		return 0;
+	}
+	bool shmem = read_u64(folio + PAGE_FLAGS) & (1ull << PG_SWAPBACKED);
+	u32 to = (word & SLOT_MASK) | (shmem ? OWNER_SHMEM : OWNER_FILE);
+	u64 turned = retype(frame, folio_pages(folio), word, to);
+	struct row *row = row_of(word);
+	if (!row)
+		return 0;
+	if (shmem)
+		row->insert_shmem += turned;
+	else
+		row->insert_file += turned;
+	return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Every map that outlives the programs. Those that the agent reads without system calls can be mapped into its memory. */
+
+/* While programs are replaced, KEPT_IN names the folder of pins whose maps the new ones go on with. */
+#ifdef KEPT_IN
+#define KEPT(kind, name) kind ":" KEPT_IN "/" #name
+#else
+#define KEPT(kind, name) kind
+#endif
+#define KEPT_TABLE(kind, key, value, name, entries, flags) BPF_F_TABLE(KEPT(kind, name), key, value, name, entries, flags)
+#define KEPT_QUEUE(name, value, entries) BPF_QUEUESTACK(KEPT("queue", name), name, value, entries, 0)
+
+#define MMAPABLE (1 << 10)   /* BPF_F_MMAPABLE */
+#define NO_PREALLOC (1 << 0) /* BPF_F_NO_PREALLOC */
+
+KEPT_TABLE("array", u32, struct row, rows, SLOTS *CPUS, MMAPABLE); /* key: cpu * SLOTS + slot */
+KEPT_TABLE("array", u32, struct group, groups, SLOTS, MMAPABLE);
+KEPT_TABLE("array", u32, struct slot, slots, SLOTS, MMAPABLE);
+KEPT_TABLE("array", u32, struct state, state, 1, MMAPABLE);
+KEPT_TABLE("array", u32, struct block, owners, BLOCKS, MMAPABLE); /* key: page frame number >> 9 */
+
+/* The authority on cgroup id -> slot, and a direct-mapped cache of it: bits 63..16 of the id, then the slot. */
+KEPT_TABLE("hash", u64, u32, id_slots, SLOTS * 4, NO_PREALLOC);
+KEPT_TABLE("array", u32, u64, id_cache, 65536, 0);
+KEPT_QUEUE(free_slots, u32, SLOTS); /* oldest first, so that a late event meets a slot that is still empty */
+
+/* task_struct address -> slot | TASK_FORKED. By address, because exec in a thread changes its id. */
+KEPT_TABLE("hash", u64, u64, task_slots, TASKS, NO_PREALLOC);
+#define TASK_FORKED (1ull << 32)
+
+/* Pages on the move: their owner word, by what the page is of (struct page has it before and after). */
+struct move_key {
+	u64 mapping; /* address_space or anon_vma */
+	u64 index;
+};
+KEPT_TABLE("lru_hash", struct move_key, u64, moves, 8192, 0); /* evicts only what was never finished */
+
+/* The owner words that the loader seeds a block with, or expects there. */
+KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);
+
+/* What loaded these programs, as JSON: agent/containeragent/loader/stamp.py. */
+struct stamp {
+	char json[1024];
+};
+KEPT_TABLE("array", u32, struct stamp, stamp, 1, MMAPABLE);

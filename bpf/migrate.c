@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Pages that compaction and migration move. The kernel copies mapping and index from the old struct page to the new one,
+ * and by them the owner finds its way: it is noted when a page is about to move and taken up where it arrives.
+ *
+ * Mapped pages: each mapping is replaced by a migration entry that names the old frame, and later by an entry of the new
+ * frame. (The address would not do as a key: many processes are in one batch, and forked ones have the same addresses.)
+ * Since Linux kernel commit 4cc79b3303f2 ("mm/migration: add trace events for base page and HugeTLB migrations")
+ * (in v5.19).
+ *
+ * Page cache that nobody maps: compaction says which range it took pages from, and the page shows again when it is put
+ * on an LRU list (filemap.c).
+ */
+
+static __always_inline void note_move(u64 frame, u32 owner)
+{
+	u64 page = VMEMMAP_BASE + frame * PAGE_STRUCT_BYTES, head = read_u64(page + PAGE_COMPOUND_HEAD);
+	u64 folio = head & 1 ? head - 1 : page, word = owner;
+	struct move_key key = {
+		read_u64(folio + PAGE_MAPPING),
+		read_u64(folio + FOLIO_INDEX) + (page - folio) / PAGE_STRUCT_BYTES,
+	};
+	moves.update(&key, &word);
+}
+
+/* The word of the page that moved to a frame, 0 if none is known. */
+static __always_inline u32 take_move(u64 frame)
+{
+	u64 page = VMEMMAP_BASE + frame * PAGE_STRUCT_BYTES, head = read_u64(page + PAGE_COMPOUND_HEAD);
+	u64 folio = head & 1 ? head - 1 : page;
+	struct move_key key = {
+		read_u64(folio + PAGE_MAPPING),
+		read_u64(folio + FOLIO_INDEX) + (page - folio) / PAGE_STRUCT_BYTES,
+	};
+	u64 *found = moves.lookup(&key);
+	if (!found)
+		return 0;
+	u32 word = *found;
+	moves.delete(&key);
+	return word;
+}
+
+#ifdef HAVE_MIGRATION_EVENTS
+static __always_inline int move_begins(u64 entry)
+{
+	u64 frame = MIGRATION_ENTRY_FRAME(entry);
+	u32 index = frame >> 9;
+	struct block *block = owners.lookup(&index);
+	u32 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : 0;
+	if (word)
+		note_move(frame, word);
+	return 0;
+}
+
+/* The words of the old frames are left: they are uncounted when those are freed, a moment from now. */
+static __always_inline int move_ends(u64 entry, u32 pages)
+{
+	u64 frame = ENTRY_FRAME(entry);
+	u32 index = frame >> 9, first = frame & (BLOCK_PAGES - 1), word = take_move(frame), other;
+	struct block *block = owners.lookup(&index);
+	if (!block || !word)
+		return 0;
+	u32 was = block->word[first];
+	if (was == word) /* it came back: the move failed */
+		return 0;
+	u64 changed = change_words(block, first, pages, was, word, &other);
+	adjust_and_publish(word, changed);
+	if (was)
+		adjust_and_publish(was, -(s64)changed);
+	return 0;
+}
+
+RAW_TRACEPOINT_PROBE(set_migration_pte)
+{
+	return move_begins(ctx->args[1]);
+}
+
+RAW_TRACEPOINT_PROBE(remove_migration_pte)
+{
+	return move_ends(ctx->args[1], 1);
+}
+
+RAW_TRACEPOINT_PROBE(set_migration_pmd)
+{
+	return move_begins(ctx->args[1]);
+}
+
+RAW_TRACEPOINT_PROBE(remove_migration_pmd)
+{
+	return move_ends(ctx->args[1], BLOCK_PAGES);
+}
+#endif
+
+#ifdef HAVE_COMPACTION_EVENTS
+/* A range within one pageblock; what was taken from it is off the LRU lists now. */
+RAW_TRACEPOINT_PROBE(mm_compaction_isolate_migratepages)
+{
+	u64 start = ctx->args[0];
+	u32 index = start >> 9, first = start & (BLOCK_PAGES - 1);
+	u32 frames = ctx->args[1] - start;
+	struct block *block = owners.lookup(&index);
+	if (!block || !ctx->args[3])
+		return 0;
+	for (u32 i = 0; i < BLOCK_PAGES && i < frames; i++) {
+		u32 at = (first + i) & (BLOCK_PAGES - 1), word = block->word[at];
+		if (!(word & (OWNER_FILE | OWNER_SHMEM)))
+			continue;
+		u64 page = VMEMMAP_BASE + (start - first + at) * PAGE_STRUCT_BYTES;
+		if (read_u64(page + PAGE_FLAGS) & (1ull << PG_LRU))
+			continue;
+		note_move(start - first + at, word);
+	}
+	return 0;
+}
+#endif

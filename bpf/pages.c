@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Pages that are allocated and freed. */
+
+/*
+ * Words of new pages that are still there belong to pages whose free was missed (an interrupt freed them inside another
+ * free). Their count is mended here, without the ancestors' peaks.
+ */
+static __always_inline void mend_words(struct block *block, u32 first, u32 pages)
+{
+	OPAQUE(pages);
+	for (u32 i = 0; i < BLOCK_PAGES && i < pages; i += 2) {
+		u64 *pair = pair_of(block, first + i), stale = *pair;
+		if (!stale)
+			continue;
+		*pair = 0;
+		adjust(stale, -1);
+		adjust(stale >> 32, -1);
+	}
+}
+
+/* Pages of an allocation, read anew for each loop, so that the verifier does not carry a bound from one to the next. */
+static __always_inline u32 pages_allocated(struct bpf_raw_tracepoint_args *ctx)
+{
+	return 1u << (*(volatile u64 *)&ctx->args[1] & 15);
+}
+
+static __always_inline void fill_words(struct bpf_raw_tracepoint_args *ctx, struct block *block, u32 first, u32 word)
+{
+	u64 stale = 0;
+	u32 pages = pages_allocated(ctx);
+	for (u32 i = 0; i < BLOCK_PAGES && i < pages; i += 2)
+		stale |= *pair_of(block, first + i);
+	if (stale)
+		mend_words(block, first, pages_allocated(ctx));
+	pages = pages_allocated(ctx);
+	for (u32 i = 0; i < BLOCK_PAGES && i < pages; i += 2)
+		*pair_of(block, first + i) = twice(word);
+}
+
+static __always_inline void fill_word(struct block *block, u32 first, u32 word)
+{
+	u32 stale = block->word[first];
+	block->word[first] = word;
+	if (stale)
+		adjust_and_publish(stale, -1);
+}
+
+/*
+ * Memory of programs is allocated movable and with GFP_HARDWALL (GFP_HIGHUSER_MOVABLE); zsmalloc's is movable only.
+ * It is counted as anonymous at once. The page cache and the LRU say later if it became something else.
+ */
+RAW_TRACEPOINT_PROBE(mm_page_alloc)
+{
+	u64 page = ctx->args[0];
+	u32 order = ctx->args[1];
+	u32 gfp = ctx->args[2];
+	if ((gfp & GFP_USER_MOVABLE) != GFP_USER_MOVABLE || !page || order > 9)
+		return 0;
+	u64 frame = frame_of(page);
+	struct block *block = block_of(frame);
+	if (!block)
+		return 0;
+	u32 slot = current_slot();
+	struct row *row = row_of(slot);
+	if (!row)
+		return 0;
+	u32 first = frame & (BLOCK_PAGES - 1);
+	if (!order)
+		fill_word(block, first, slot | OWNER_ANON);
+	else
+		fill_words(ctx, block, first, slot | OWNER_ANON);
+	s64 old = row->alloc_anon, new = old + pages_allocated(ctx);
+	row->alloc_anon = new;
+	publish_column(slot, old, new, 1);
+	return 0;
+}
+
+static __always_inline void uncount_freed(u32 word, u64 pages)
+{
+	struct row *row = row_of(word);
+	if (!row)
+		return;
+	s64 old;
+	if (word & OWNER_ANON) {
+		old = row->free_anon;
+		row->free_anon = old + pages;
+	} else {
+		old = row->free_file;
+		row->free_file = old + pages;
+		if (word & OWNER_SHMEM)
+			row->free_shmem += pages;
+	}
+	publish_column(word & SLOT_MASK, old, old + pages, -1);
+}
+
+/* Free: take the words out, then their count. */
+RAW_TRACEPOINT_PROBE(mm_page_free)
+{
+	u64 frame = frame_of(ctx->args[0]);
+	u32 order = ctx->args[1], key = frame >> 9, first = frame & (BLOCK_PAGES - 1);
+	struct block *block = owners.lookup(&key);
+	if (!block)
+		return 0; /* its allocation was counted as lost */
+	u32 word = *(volatile u32 *)&block->word[first], other = 0;
+	if (!word)
+		return 0; /* not tracked; a tracked folio has every page marked */
+	u32 pages = order > 9 ? BLOCK_PAGES : 1u << order;
+	uncount_freed(word, change_words(block, first, pages, word, 0, &other));
+	if (pages == 1)
+		other = *(volatile u32 *)&block->word[first]; /* it changed between the look and the taking */
+	if (other)
+		uncount_freed(other, change_words(block, first, pages, other, 0, &word));
+	return 0;
+}

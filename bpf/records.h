@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The records that the BPF programs and the agent share. The agent's twin of this file is
+ * agent/containeragent/counters/records.py; a unit test compares the two field by field.
+ *
+ * LAYOUT changes whenever the meaning or the place of anything here changes: pins of another layout are never read.
+ *
+ * SLOTS     number of container slots (a slot is what the kernel side knows a container by)
+ * CPUS      number of possible CPUs
+ * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
+ */
+#define LAYOUT 1
+
+#define SLOT_NONE 0 /* an owner word of an untracked page */
+#define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */
+#define SLOT_MASK 0xffffu
+
+#define MAX_DEPTH 64 /* levels that totals and peaks are carried up */
+#define PEAK_TRIES (CPUS < 16 ? CPUS + 1 : 17)
+#define BATCH 64	   /* pages that a CPU keeps to itself before it tells the ancestors */
+
+/* What a page is counted as, in the upper half of its owner word. */
+#define OWNER_ANON 0x10000u
+#define OWNER_FILE 0x20000u
+#define OWNER_SHMEM 0x40000u
+#define OWNER_TYPE (OWNER_ANON | OWNER_FILE | OWNER_SHMEM)
+#define OWNER_SEEDED 0x80000u /* entered at load; gone with the first event on the page */
+
+#define BLOCK_PAGES 512
+
+struct block {
+	u32 word[BLOCK_PAGES];
+};
+
+/*
+ * One row a CPU and slot. Every column is written by one program only, and a program never interrupts itself on a CPU,
+ * so plain additions lose nothing even when an interrupt frees pages. The adjust_ columns are shared by the
+ * rare programs and take atomic additions.
+ */
+struct row {
+	s64 alloc_anon;	   /* mm_page_alloc: + anon */
+	s64 free_anon;	   /* mm_page_free: - anon */
+	s64 free_file;	   /* mm_page_free: - file, shmem among them */
+	s64 add_file;	   /* mm_filemap_add_to_page_cache: + file of pages that nobody had */
+	s64 add_from_anon; /* mm_filemap_add_to_page_cache: anon that became file */
+	s64 insert_shmem;  /* mm_lru_insertion: anon that became shmem (and file) */
+	s64 insert_file;   /* mm_lru_insertion: anon that became file */
+	s64 delete_file;   /* mm_filemap_delete_from_page_cache: - file, shmem among them */
+	s64 free_shmem;	   /* mm_page_free: - shmem */
+	s64 delete_shmem;  /* mm_filemap_delete_from_page_cache: - shmem */
+	s64 adjust_anon;   /* migration, collapse, seeding, inheritance, repair */
+	s64 adjust_file;
+	s64 adjust_shmem;
+	s64 spare[3];
+};
+
+/* One a slot, shared by all CPUs. Totals and peaks cover the slot and everything below it. */
+struct group {
+	s64 tasks;
+	s64 tasks_peak;
+	s64 forks;
+	s64 exits;
+	s64 pages;	/* anon + file, behind by at most BATCH - 1 pages a CPU and column */
+	s64 pages_peak; /* highest value of pages */
+	s64 tasks_local;
+	u32 parent; /* slot, 0 above the root */
+	u32 children; /* slots that name this one as their parent */
+};
+
+enum slot_state { SLOT_FREE, SLOT_LIVE, SLOT_DEAD };
+
+struct slot {
+	u64 cgroup_id;
+	u64 born_ns; /* CLOCK_MONOTONIC */
+	u64 died_ns;
+	u32 state;
+	u32 level;
+	u32 partial; /* existed before the programs did: pages from before are not known */
+	u32 heir;    /* slot that the pages of a dead one go to while the agent sweeps */
+};
+
+/* One for the whole host. */
+struct state {
+	u64 topology;	     /* changes with every slot taken or left */
+	u64 dead_slots;	     /* slots whose cgroup is gone and whose pages are not */
+	u64 slots_exhausted; /* cgroups that got no slot of their own */
+	u64 tasks_lost;	     /* tasks that could not be entered, until the next scan of all tasks */
+	u64 pages_lost;	     /* events on page frames beyond the owner map */
+	u64 pages_unclaimed; /* page-cache pages that moved and whose container was not found: counted with the root */
+	u64 spare[2];
+};
