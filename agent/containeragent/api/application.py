@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API as a WSGI application: a table of routes over the container service.
+
+In: HTTP requests and who sent them. Out: JSON. Errors are {"error": {"code", "message"}} with a status that fits the code.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+from containeragent.api import openapi
+from containeragent.containers.service import Caller, Containers
+from containeragent.errors import Refused
+
+log = logging.getLogger(__name__)
+
+STATUS = {
+    "EINVAL": "400 Bad Request",
+    "EACCES": "403 Forbidden",
+    "EPERM": "403 Forbidden",
+    "ENOENT": "404 Not Found",
+    "ESRCH": "404 Not Found",
+    "ENOSYS": "405 Method Not Allowed",
+    "EEXIST": "409 Conflict",
+    "EBUSY": "409 Conflict",
+    "ENODATA": "409 Conflict",
+    "ENOTEMPTY": "409 Conflict",
+    "ENOSPC": "507 Insufficient Storage",
+}
+_FAILED = "500 Internal Server Error"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, taken apart."""
+
+    caller: Caller
+    query: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] = field(default_factory=dict)
+
+    def name(self) -> str:
+        """The container's name in the query."""
+        if "name" not in self.query:
+            raise Refused("EINVAL", "the query has no name; for example ?name=/web")
+        return self.query["name"]
+
+    def flag(self, key: str) -> bool:
+        """A yes-or-no parameter of the query, no when it is missing."""
+        value = self.query.get(key, "false")
+        if value not in ("true", "false"):
+            raise Refused("EINVAL", f"{key}={value!r} in the query is neither true nor false")
+        return value == "true"
+
+    def number(self, key: str) -> int:
+        """A whole number in the query."""
+        value = self.query.get(key, "")
+        if not value.lstrip("-").isdecimal() or len(value) > 20:
+            raise Refused("EINVAL", f"{key}={value[:40]!r} in the query is not a whole number")
+        return int(value)
+
+    def choice(self, key: str, default: bool) -> bool:
+        """A yes-or-no value of the body."""
+        value = self.body.get(key, default)
+        if not isinstance(value, bool):
+            raise Refused("EINVAL", f"{key} in the body is neither true nor false")
+        return value
+
+    def pids(self) -> list[int]:
+        """The list of task ids in the body."""
+        value = self.body.get("pids")
+        whole = isinstance(value, list) and all(type(pid) is int and abs(pid) < 1 << 31 for pid in value)
+        if not whole or not value:
+            raise Refused("EINVAL", 'the body has no "pids", a list of task ids such as [1234]')
+        return list(value)
+
+
+Handler = Callable[[Request], Any]
+
+
+class Application:
+    """Callable as WSGI wants it."""
+
+    def __init__(self, containers: Containers, doctor: Callable[[], Any]) -> None:
+        self._containers = containers
+        self._routes: dict[tuple[str, str], Handler] = {
+            ("GET", "/v1/containers"): lambda request: containers.list(request.flag("all")),
+            ("POST", "/v1/containers"): self._create,
+            ("GET", "/v1/container"): lambda request: containers.show(request.name()),
+            ("DELETE", "/v1/container"): self._remove,
+            ("GET", "/v1/container/tasks"): lambda request: containers.tasks(request.name()),
+            ("POST", "/v1/container/tasks"): self._attach,
+            ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name())},
+            ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
+            ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
+            ("GET", "/v1/doctor"): lambda request: doctor(),
+            ("GET", "/openapi.json"): lambda request: openapi.document(),
+        }
+
+    def _create(self, request: Request) -> Any:
+        if not isinstance(request.body.get("name"), str):
+            raise Refused("EINVAL", 'the body has no "name", for example {"name": "/web"}')
+        return self._containers.create(request.body["name"], request.choice("parents", False))
+
+    def _remove(self, request: Request) -> Any:
+        return {"removed": self._containers.remove(request.name(), request.flag("recursive"))}
+
+    def _attach(self, request: Request) -> Any:
+        move = request.choice("move", True)
+        return {"attached": self._containers.attach(request.name(), request.pids(), move, request.caller)}
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        status, document = self._answer(environ)
+        body = json.dumps(document).encode() + b"\n"
+        start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _answer(self, environ: dict[str, Any]) -> tuple[str, Any]:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        try:
+            handler = self._handler(method, path)
+            document = handler(_request(environ))
+        except Refused as error:
+            return STATUS.get(error.code, _FAILED), {"error": {"code": error.code, "message": error.message}}
+        except Exception:
+            log.exception("%s %s failed", method, path)
+            message = "the agent failed at this; its log says how (journalctl -u containeragent)"
+            return _FAILED, {"error": {"code": "EIO", "message": message}}
+        return ("201 Created" if (method, path) == ("POST", "/v1/containers") else "200 OK"), document
+
+    def _handler(self, method: str, path: str) -> Handler:
+        handler = self._routes.get((method, path))
+        if handler:
+            return handler
+        if any(path == known for _, known in self._routes):
+            raise Refused("ENOSYS", f"{path[:80]} has no method {method[:20]}; see /openapi.json")
+        raise Refused("ENOENT", f"{path[:80]!r} is not part of the API; see /openapi.json")
+
+
+def _request(environ: dict[str, Any]) -> Request:
+    caller = Caller(int(environ["X_REMOTE_PID"]), int(environ["X_REMOTE_UID"]))
+    try:
+        parsed = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict", max_num_fields=16)
+        query = {key: values[-1] for key, values in parsed.items()}
+    except ValueError:
+        raise Refused("EINVAL", "the query is not UTF-8, or has too many fields") from None
+    return Request(caller, query, _body(environ))
+
+
+def _body(environ: dict[str, Any]) -> dict[str, Any]:
+    if environ["REQUEST_METHOD"] != "POST":
+        return {}
+    raw = environ["wsgi.input"].read()
+    if not raw:
+        return {}
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise Refused("EINVAL", "the body is not a JSON object")
+    return body

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The API's description, served at /openapi.json (OpenAPI 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from containeragent import __version__
+
+_NUMBER = {"type": ["integer", "null"]}
+_COUNTERS = (
+    "num_tasks num_anon_pages num_file_pages num_shmem_pages num_mapped_pages num_active_pages num_files task_limit "
+    "page_limit task_limit_hits page_limit_hits peak_tasks peak_pages forks exits throttled_seconds"
+).split()
+
+_SCHEMAS: dict[str, Any] = {
+    "Container": {
+        "type": "object",
+        "description": "A cgroup with its counters. Pages are of page_size bytes; null is unknown.",
+        "properties": {
+            "name": {"type": "string"},
+            "cgroup": {"type": "string", "description": "path under the cgroup2 mount"},
+            "id": {"type": "integer"},
+            "managed": {"type": "boolean"},
+            "state": {"enum": ["live", "freeing"]},
+            "page_size": {"type": "integer"},
+            "engine": {"type": "object"},
+            "limit_mode": {"type": "object"},
+            "notify_on_release": {"type": "boolean"},
+            "partial_pages": {"type": "boolean", "description": "pages from before the load are missing"},
+            "local": {"type": "object"},
+            **dict.fromkeys(_COUNTERS, _NUMBER),
+        },
+        "required": ["name", "cgroup", "id", "page_size", "num_tasks"],
+    },
+    "Error": {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+                "required": ["code", "message"],
+            }
+        },
+        "required": ["error"],
+    },
+    "Tasks": {
+        "type": "object",
+        "properties": {
+            "pids": {"type": "array", "minItems": 1, "items": {"type": "integer"}},
+            "move": {"type": "boolean", "default": True},
+        },
+        "required": ["pids"],
+    },
+    "NewContainer": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "parents": {"type": "boolean", "default": False}},
+        "required": ["name"],
+    },
+}
+
+
+def _content(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _parameter(name: str, kind: str, required: bool) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": required, "schema": {"type": kind}}
+
+
+def _operation(
+    summary: str, answer: dict[str, Any], *parameters: dict[str, Any], body: str = "", status: str = "200"
+) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "responses": {
+            status: {"description": summary, "content": _content(answer)},
+            "default": {"description": "refused, or failed", "content": _content(_reference("Error"))},
+        },
+    }
+    if parameters:
+        operation["parameters"] = list(parameters)
+    if body:
+        operation["requestBody"] = {"required": True, "content": _content(_reference(body))}
+    return operation
+
+
+def document() -> dict[str, Any]:
+    """The whole description."""
+    container, anything = _reference("Container"), {"type": "object"}
+    name = _parameter("name", "string", True)
+    many = {"type": "array", "items": container}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "containeragent", "version": __version__},
+        "paths": {
+            "/v1/containers": {
+                "get": _operation("All containers", many, _parameter("all", "boolean", False)),
+                "post": _operation("Make a container", container, body="NewContainer", status="201"),
+            },
+            "/v1/container": {
+                "get": _operation("One container", container, name),
+                "delete": _operation("Remove a container", anything, name, _parameter("recursive", "boolean", False)),
+            },
+            "/v1/container/tasks": {
+                "get": _operation("Its task ids", {"type": "array", "items": {"type": "integer"}}, name),
+                "post": _operation("Move tasks into it", anything, name, body="Tasks"),
+            },
+            "/v1/container/kill": {"post": _operation("Kill all its tasks", anything, name)},
+            "/v1/detach": {"post": _operation("Move tasks out of their containers", anything, body="Tasks")},
+            "/v1/task": {"get": _operation("A task's container", anything, _parameter("pid", "integer", True))},
+            "/v1/doctor": {"get": _operation("What this host offers", anything)},
+        },
+        "components": {"schemas": _SCHEMAS},
+    }

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP servers: one on the API's Unix socket, one for /metrics. cheroot does the HTTP.
+
+In: a WSGI application. Out: a server that runs in threads of its own until it is stopped.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+from typing import Any
+
+from cheroot import wsgi
+
+from containeragent.errors import Refused
+
+_BODY_BYTES = 1 << 20
+_HEADER_BYTES = 16 << 10
+
+
+class Server(wsgi.Server):  # type: ignore[misc]  # cheroot's stubs leave its classes untyped
+    """A cheroot server with bounded requests that starts and stops in one call each."""
+
+    max_request_header_size = _HEADER_BYTES
+    max_request_body_size = _BODY_BYTES
+
+    def __init__(self, address: Any, application: Any, threads: int, **more: Any) -> None:
+        super().__init__(address, application, numthreads=threads, server_name="containeragent", **more)
+        self._thread: threading.Thread | None = None
+
+    def start_serving(self) -> None:
+        """Bind, and serve in a thread."""
+        self.prepare()
+        self._thread = threading.Thread(target=self.serve, name="serve", daemon=True)
+        self._thread.start()
+
+    def stop_serving(self) -> None:
+        """Finish what is being answered, then stop."""
+        self.stop()
+        if self._thread:
+            self._thread.join(timeout=5)
+
+
+class UnixServer(Server):
+    """On a Unix socket that root, and the members of one group, may use; it tells the application who asks."""
+
+    def __init__(self, path: Path, group: str, application: Any) -> None:
+        super().__init__(str(path), application, threads=4, peercreds_enabled=True, request_queue_size=64)
+        self._group = group
+
+    def bind_unix_socket(self, bind_addr: str) -> socket.socket:
+        """Replace cheroot's, which lets everybody in."""
+        path = Path(bind_addr)
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _remove_stale(path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        except OSError as error:
+            listener.close()
+            raise Refused.of_errno(error.errno or 5, f"the API socket {path} cannot be made") from None
+        finally:
+            os.umask(before)
+        if self._group:
+            os.chown(path, 0, _group_id(self._group))
+            path.chmod(0o660)
+        self.bind_addr = str(path)
+        self.socket = listener
+        return listener
+
+    def stop_serving(self) -> None:
+        """Stop, and take the socket away."""
+        super().stop_serving()
+        Path(str(self.bind_addr)).unlink(missing_ok=True)
+
+
+def _group_id(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise Refused("ENOENT", f"socket_group {name} does not exist; make the group or change the setting") from None
+
+
+def _remove_stale(path: Path) -> None:
+    """A socket that nobody listens on is left from an agent that was killed."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Refused("EEXIST", f"{path} exists and is not a socket; remove it or choose another --socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise Refused("EADDRINUSE", f"another agent listens on {path}; stop it, or choose another --socket")
+
+
+def tcp_server(address: str, application: Any) -> Server:
+    """A server on HOST:PORT."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise Refused("EINVAL", f"metrics_address {address!r} is not HOST:PORT, for example 127.0.0.1:9917")
+    return Server((host.strip("[]") or "127.0.0.1", int(port)), application, threads=2, request_queue_size=16)

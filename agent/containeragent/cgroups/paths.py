@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cgroup's path from its id.
+
+The id is the cgroup's kernfs node, and a file handle of that type opens it (open_by_handle_at(2)), so nothing walks the
+tree. Paths never change while a cgroup lives: cgroup v2 cannot rename.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+_FILEID_KERNFS = 0xFE  # include/linux/exportfs.h
+
+
+class _Handle(ctypes.Structure):
+    _fields_ = [("bytes", ctypes.c_uint32), ("type", ctypes.c_int32), ("id", ctypes.c_uint64)]
+
+
+class PathResolver:
+    """Paths under the cgroup2 mount ("/" is its root), kept once they are known."""
+
+    def __init__(self, mount: Path) -> None:
+        self._mount = str(mount)
+        self._descriptor = os.open(mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._known: dict[int, str] = {}
+
+    def path(self, cgroup_id: int) -> str | None:
+        """None when the cgroup is gone."""
+        known = self._known.get(cgroup_id)
+        if known is None:
+            known = self._look_up(cgroup_id)
+            if known is not None:
+                self._known[cgroup_id] = known
+        return known
+
+    def identity(self, path: str) -> int | None:
+        """Id of the cgroup at a path under the mount, None when there is none."""
+        parts = [part for part in path.split("/") if part]
+        if "\0" in path or ".." in parts:
+            return None
+        try:
+            found = os.stat("/".join(parts) or ".", dir_fd=self._descriptor, follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_ino if stat.S_ISDIR(found.st_mode) else None
+
+    def paths(self, cgroup_ids: Sequence[int]) -> list[str | None]:
+        """Paths of many; what is not among them is forgotten now and then."""
+        found = [self.path(number) for number in cgroup_ids]
+        if len(self._known) > 2 * len(cgroup_ids) + 1000:
+            self._known = {number: path for number, path in zip(cgroup_ids, found, strict=True) if path is not None}
+        return found
+
+    def _look_up(self, cgroup_id: int) -> str | None:
+        handle = _Handle(8, _FILEID_KERNFS, cgroup_id)
+        flags = os.O_PATH | os.O_CLOEXEC
+        descriptor = self._libc.open_by_handle_at(self._descriptor, ctypes.byref(handle), flags)
+        if descriptor < 0:
+            return None
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+        if target.endswith(" (deleted)") or not target.startswith(self._mount):
+            return None
+        path = target[len(self._mount.rstrip("/")) :] or "/"
+        return os.fsencode(path).decode("utf-8", "backslashreplace")  # any byte is allowed in a cgroup's name

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which cgroup holds the managed containers.
+
+The agent's own, when systemd delegated it (Delegate=yes sets an extended attribute); else one that is named, or
+`containers` under the cgroup2 mount.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from containeragent.cgroups.names import AGENT
+from containeragent.cgroups.tree import PROCS
+from containeragent.errors import Refused
+from containeragent.host import cgroup2
+
+DEFAULT = "containers"
+_DELEGATED = ("trusted.delegate", "user.delegate")  # systemd.resource-control(5), Delegate=
+
+
+def _is_delegated(folder: Path) -> bool:
+    for attribute in _DELEGATED:
+        with contextlib.suppress(OSError):
+            if os.getxattr(folder, attribute) == b"1":
+                return True
+    return False
+
+
+def _own(mount: Path) -> Path | None:
+    """The agent's cgroup if systemd delegated it; the agent itself moves to a leaf of it."""
+    own = mount / cgroup2.path_of_task(os.getpid()).lstrip("/")
+    if own.name == AGENT:
+        own = own.parent
+    if not _is_delegated(own):
+        return None
+    leaf = own / AGENT
+    leaf.mkdir(exist_ok=True)
+    (leaf / PROCS).write_text("0")
+    return own
+
+
+def find(mount: Path, wanted: Path | None) -> Path:
+    """The cgroup root, made if it is missing."""
+    if wanted is None:
+        return _own(mount) or _made(mount, mount / DEFAULT)
+    return _made(mount, wanted)
+
+
+def _made(mount: Path, root: Path) -> Path:
+    resolved = Path(os.path.realpath(root))
+    if not resolved.is_relative_to(os.path.realpath(mount)) or resolved == Path(os.path.realpath(mount)):
+        raise Refused("EINVAL", f"cgroup root {root} is not a directory below the cgroup2 mount {mount}")
+    try:
+        resolved.mkdir(exist_ok=True)
+    except OSError as error:
+        raise Refused.of_errno(error.errno or 5, f"cgroup root {resolved} cannot be made", "its parent must exist") from None
+    return resolved

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The managed part of the cgroup tree: everything that is written, is written here.
+
+In: components of container names. Out: directories and control files under the cgroup root (cgroups(7),
+Documentation/admin-guide/cgroup-v2.rst). Every step is taken from a directory descriptor, so no path is ever looked up
+twice, and nothing outside the root can be reached.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from containeragent.cgroups.names import LEAF, OWN, join
+from containeragent.errors import Refused
+
+PROCS = "cgroup.procs"
+THREADS = "cgroup.threads"
+EVENTS = "cgroup.events"
+KILL = "cgroup.kill"
+
+Parts = tuple[str, ...]
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KILL_SECONDS = 10.0
+
+
+def _gone(parts: Parts) -> Refused:
+    return Refused("ENOENT", f"there is no container {join(parts)}; see containerctl ls")
+
+
+class Tree:
+    """Containers under one cgroup directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._root = os.open(root, _DIRECTORY)
+
+    @contextlib.contextmanager
+    def _opened(self, parts: Parts) -> Iterator[int]:
+        """Descriptor of a container's directory."""
+        descriptor = os.dup(self._root)
+        try:
+            for part in parts:
+                below = os.open(part, _DIRECTORY, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor
+        except (FileNotFoundError, NotADirectoryError):
+            raise _gone(parts) from None
+        except OSError as error:
+            if error.errno == errno.ENODEV:  # removed while we held it
+                raise _gone(parts) from None
+            raise Refused.of_errno(error.errno or errno.EIO, f"container {join(parts)}") from None
+        finally:
+            os.close(descriptor)
+
+    def identity(self, parts: Parts) -> int:
+        """The cgroup's id."""
+        with self._opened(parts) as directory:
+            return os.fstat(directory).st_ino
+
+    def leaf_identity(self, parts: Parts) -> int | None:
+        """Id of the cgroup that holds the container's own tasks, if it is not the container's itself."""
+        with self._opened(parts) as directory:
+            try:
+                return os.stat(LEAF, dir_fd=directory, follow_symlinks=False).st_ino
+            except FileNotFoundError:
+                return None
+
+    def create(self, parts: Parts) -> int:
+        """Make a container whose parent exists; the cgroup's id."""
+        if not parts:
+            raise Refused("EEXIST", "the container / exists: it is the cgroup root")
+        try:
+            with self._opened(parts[:-1]) as parent:
+                self._make(parent, parts)
+        except Refused as error:
+            if error.code != "ENOENT":
+                raise
+            message = f"container {join(parts)} was not made: its parent {join(parts[:-1])} does not exist; use --parents"
+            raise Refused("ENOENT", message) from None
+        return self.identity(parts)
+
+    def _make(self, parent: int, parts: Parts) -> None:
+        try:
+            os.mkdir(parts[-1], 0o755, dir_fd=parent)
+        except FileExistsError:
+            raise Refused("EEXIST", f"container {join(parts)} exists already") from None
+        except OSError as error:
+            limit = "cgroup.max.depth or cgroup.max.descendants of a parent allows no more"
+            hint = limit if error.errno == errno.EAGAIN else ""
+            raise Refused.of_errno(error.errno or errno.EIO, f"container {join(parts)} was not made", hint) from None
+
+    def children(self, parts: Parts) -> list[str]:
+        """Names of the containers directly below."""
+        with self._opened(parts) as directory:
+            return sorted(name for name in _folders(directory) if name not in OWN)
+
+    def remove(self, parts: Parts) -> None:
+        """Remove a container that has neither tasks nor children."""
+        with self._opened(parts[:-1]) as parent, self._opened(parts) as directory:
+            below = [name for name in _folders(directory) if name not in OWN]
+            if below:
+                raise Refused(
+                    "EBUSY",
+                    f"container {join(parts)} has {_some(len(below), 'child container')}; use --recursive to remove all",
+                )
+            tasks = self._processes(directory)
+            if tasks:
+                raise Refused(
+                    "EBUSY",
+                    f"container {join(parts)} has {_some(len(tasks), 'process', 'es')}; end them, or use --recursive",
+                )
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(LEAF, dir_fd=directory)
+            try:
+                os.rmdir(parts[-1], dir_fd=parent)
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    raise Refused("EBUSY", f"container {join(parts)} is in use again; try once more") from None
+                raise
+
+    def _processes(self, directory: int) -> list[int]:
+        """Processes directly in a container, in its leaf too."""
+        processes = _read_ids(directory, PROCS)
+        with contextlib.suppress(FileNotFoundError):
+            processes += _read_ids(directory, f"{LEAF}/{PROCS}")
+        return processes
+
+    def processes(self, parts: Parts) -> list[int]:
+        """Processes of the container and everything below it."""
+        with self._opened(parts) as directory:
+            return sorted(_walk_ids(directory, PROCS))
+
+    def tasks(self, parts: Parts) -> list[int]:
+        """Threads of the container and everything below it."""
+        with self._opened(parts) as directory:
+            return sorted(_walk_ids(directory, THREADS))
+
+    def attach(self, parts: Parts, process: int) -> None:
+        """Move a process, with all its threads."""
+        with self._opened(parts) as directory:
+            try:
+                _write(directory, PROCS, str(process))
+            except OSError as error:
+                # It has children that controllers are enabled for, so cgroup v2 wants tasks in a leaf.
+                if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+                    raise _attach_refused(error, parts, process) from None
+                self._attach_to_leaf(directory, parts, process)
+
+    def _attach_to_leaf(self, directory: int, parts: Parts, process: int) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(LEAF, 0o755, dir_fd=directory)
+        try:
+            _write(directory, f"{LEAF}/{PROCS}", str(process))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.rmdir(LEAF, dir_fd=directory)
+            raise _attach_refused(error, parts, process) from None
+
+    def kill(self, parts: Parts) -> int:
+        """SIGKILL to every process of the container and below; returns when all are gone, with their number."""
+        with self._opened(parts) as directory:
+            killed = len(_walk_ids(directory, PROCS))
+            if not killed:
+                return 0
+            _write(directory, KILL, "1")
+            if not _wait_until_empty(directory, _KILL_SECONDS):
+                raise Refused(
+                    "EBUSY",
+                    f"tasks of container {join(parts)} did not end within {_KILL_SECONDS:.0f} s of SIGKILL; "
+                    "they may wait for a device",
+                )
+            return killed
+
+
+def _some(number: int, noun: str, plural: str = "s") -> str:
+    if noun.endswith("child container"):
+        plural = "s"
+    return f"{number} {noun}{plural if number != 1 else ''}"
+
+
+def _attach_refused(error: OSError, parts: Parts, process: int) -> Refused:
+    if error.errno == errno.ESRCH:
+        return Refused("ESRCH", f"there is no task {process}")
+    return Refused.of_errno(error.errno or errno.EIO, f"task {process} was not attached to {join(parts)}")
+
+
+def _folders(directory: int) -> list[str]:
+    with os.scandir(directory) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _read(directory: int, name: str) -> str:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    with open(descriptor, encoding="ascii") as file:
+        return file.read()
+
+
+def _read_ids(directory: int, name: str) -> list[int]:
+    return [int(line) for line in _read(directory, name).split()]
+
+
+def _write(directory: int, name: str, value: str) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _walk_ids(directory: int, name: str) -> set[int]:
+    """Ids of a subtree; what goes while we look has none."""
+    try:
+        ids = set(_read_ids(directory, name))
+        folders = _folders(directory)
+    except OSError as error:
+        if error.errno in (errno.ENODEV, errno.ENOENT):
+            return set()
+        raise
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):
+            below = os.open(folder, _DIRECTORY, dir_fd=directory)
+            try:
+                ids |= _walk_ids(below, name)
+            finally:
+                os.close(below)
+    return ids
+
+
+def _wait_until_empty(directory: int, seconds: float) -> bool:
+    """Wait for "populated 0" in cgroup.events, which the kernel signals as a priority event."""
+    deadline = time.monotonic() + seconds
+    descriptor = os.open(EVENTS, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        poller = select.poll()
+        poller.register(descriptor, select.POLLPRI)
+        while "populated 0" not in os.pread(descriptor, 4096, 0).decode():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            poller.poll(min(left, 1.0) * 1000)
+        return True
+    finally:
+        os.close(descriptor)

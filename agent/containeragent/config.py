@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's configuration: a TOML file, and flags that stand above it.
+
+Every key has the flag of the same name. A missing default file is an empty one; an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from containeragent.errors import Refused
+
+DEFAULT_FILE = Path("/etc/containeragent/config.toml")
+ENGINES = ("auto", "tracepoint")
+MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
+
+
+@dataclass(frozen=True)
+class Config:
+    """`cgroup_root` and `socket_group` may be empty: found by itself, and root only."""
+
+    bpffs: str = "/sys/fs/bpf/containeragent"
+    socket: str = "/run/containeragent/agent.sock"
+    socket_group: str = ""
+    metrics_address: str = "127.0.0.1:9917"
+    cgroup_root: str = ""
+    engine: str = "auto"
+    slots: int = 16384
+    series_cap: int = 50000
+
+
+def _check(config: Config, where: str) -> None:
+    for key in ("bpffs", "socket"):
+        if not getattr(config, key).startswith("/"):
+            raise Refused("EINVAL", f"{where}: {key} = {getattr(config, key)!r} is not an absolute path")
+    if config.cgroup_root and not config.cgroup_root.startswith("/"):
+        raise Refused("EINVAL", f"{where}: cgroup_root = {config.cgroup_root!r} is not an absolute path")
+    if len(config.socket.encode()) > 107:
+        raise Refused("EINVAL", f"{where}: socket is longer than the 107 bytes that a Unix socket's path may have")
+    if config.engine not in ENGINES:
+        raise Refused("EINVAL", f"{where}: engine = {config.engine!r} is none of {', '.join(ENGINES)}")
+    if not 16 <= config.slots <= MOST_SLOTS:
+        raise Refused("EINVAL", f"{where}: slots = {config.slots} is not between 16 and {MOST_SLOTS}")
+    if config.series_cap < 1:
+        raise Refused("EINVAL", f"{where}: series_cap = {config.series_cap} is not positive")
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise Refused("EINVAL", f"{path}: {error}") from None
+    known = {field.name: type(field.default) for field in dataclasses.fields(Config)}
+    for key, value in values.items():
+        if key not in known:
+            raise Refused("EINVAL", f"{path}: there is no key {key!r}; known are {', '.join(known)}")
+        if type(value) is not known[key]:
+            kind = "a whole number" if known[key] is int else "a string"
+            raise Refused("EINVAL", f"{path}: {key} must be {kind}")
+    return values
+
+
+def read(path: Path | None, flags: dict[str, Any]) -> Config:
+    """The file's values under those of the flags that were given (not None)."""
+    file = path or DEFAULT_FILE
+    try:
+        values = _parse(file.read_text(encoding="utf-8"), file)
+    except FileNotFoundError:
+        if path is not None:
+            raise Refused("ENOENT", f"{path} does not exist; name another --config") from None
+        values = {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused("EIO", f"{file} cannot be read: {error}") from None
+    given = {key: value for key, value in flags.items() if value is not None}
+    config = Config(**(values | given))
+    _check(config, str(file) if not given else "configuration")
+    return config

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be done with containers: the operations behind the API.
+
+In: requests of a caller who is known by its credentials. Out: documents, or Refused. Reads take a snapshot; changes go to
+the cgroup tree and are complete or undone when they return.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+from containeragent.cgroups import names
+from containeragent.cgroups.paths import PathResolver
+from containeragent.cgroups.tree import Parts, Tree
+from containeragent.containers import view
+from containeragent.containers.view import Container, Document, Names
+from containeragent.counters.source import Source
+from containeragent.errors import Refused
+from containeragent.host import cgroup2, process
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks (SO_PEERCRED of the socket)."""
+
+    pid: int
+    uid: int
+
+
+class Containers:
+    """Containers under one cgroup root, and all other cgroups to look at."""
+
+    def __init__(self, source: Source, tree: Tree, resolver: PathResolver, name_rules: Names) -> None:
+        self._source = source
+        self._tree = tree
+        self._resolver = resolver
+        self._names = name_rules
+        self._changing = threading.RLock()  # one change at a time: two creates, create against rm
+
+    def list(self, all_cgroups: bool) -> list[Document]:
+        """Containers, sorted by path; with `all_cgroups` also those that are not managed."""
+        snapshot = self._source.settled()
+        paths = self._resolver.paths(snapshot.cgroup_ids)
+        found = view.containers(snapshot, paths, self._names, all_cgroups)
+        stamp = self._source.stamp
+        return [view.document(container, stamp.page_size, stamp.engine) for container in found]
+
+    def show(self, name: str) -> Document:
+        """One container, or by its path an unmanaged cgroup."""
+        try:
+            parts = names.parse(name)
+            found = self._managed(parts)
+        except Refused as error:
+            unmanaged = self._unmanaged(name) if name.startswith("/") else None
+            if unmanaged is None:
+                raise error from None
+            found = unmanaged
+        stamp = self._source.stamp
+        return view.document(found, stamp.page_size, stamp.engine)
+
+    def _managed(self, parts: Parts) -> Container:
+        identity, leaf = self._tree.identity(parts), self._tree.leaf_identity(parts)
+        snapshot = self._source.settled()
+        reading = snapshot.reading(identity)
+        if reading is None:
+            raise Refused("ENODATA", f"container {names.join(parts)} has no slot of its own: it counts with its parent")
+        inside = snapshot.reading(leaf) if leaf is not None else None
+        if inside is not None:
+            reading = view.with_leaf(reading, inside)
+        return Container(names.join(parts), self._names.cgroup(parts), True, reading)
+
+    def _unmanaged(self, path: str) -> Container | None:
+        identity = self._resolver.identity(path)
+        reading = self._source.settled().reading(identity) if identity is not None else None
+        return None if reading is None else Container(path, path, False, reading)
+
+    def create(self, name: str, parents: bool) -> Document:
+        """Make a container, with `parents` also those above it that are missing."""
+        parts = names.parse(name)
+        made: list[Parts] = []
+        with self._changing:
+            try:
+                if parents:
+                    made += self._create_missing(parts[:-1])
+                cgroup_id = self._tree.create(parts)
+                made.append(parts)
+                self._check_slot(parts, cgroup_id)
+            except Refused:
+                for undone in reversed(made):
+                    self._tree.remove(undone)
+                raise
+        return self.show(names.join(parts))
+
+    def _create_missing(self, parts: Parts) -> list[Parts]:
+        made = []
+        for length in range(1, len(parts) + 1):
+            try:
+                self._tree.create(parts[:length])
+                made.append(parts[:length])
+            except Refused as error:
+                if error.code != "EEXIST":
+                    for undone in reversed(made):
+                        self._tree.remove(undone)
+                    raise
+        return made
+
+    def _check_slot(self, parts: Parts, cgroup_id: int) -> None:
+        if self._source.snapshot().reading(cgroup_id) is not None:
+            return
+        self._source.sweep()
+        raise Refused(
+            "ENOSPC",
+            f"container {names.join(parts)} was not made: all {self._source.stamp.slots} slots are in use; "
+            "remove containers, or load with more --slots",
+        )
+
+    def remove(self, name: str, recursive: bool) -> list[str]:
+        """Remove a container; with `recursive` its tasks are killed and those below go first. Names, in order."""
+        parts = names.parse(name)
+        if not parts:
+            raise Refused("EBUSY", "the container / is the cgroup root, which stays as long as the agent runs")
+        with self._changing:
+            if not recursive:
+                self._tree.remove(parts)
+                return [names.join(parts)]
+            self._tree.kill(parts)
+            return self._remove_below(parts)
+
+    def _remove_below(self, parts: Parts) -> list[str]:
+        removed = []
+        for child in self._tree.children(parts):
+            removed += self._remove_below((*parts, child))
+        self._tree.remove(parts)
+        return [*removed, names.join(parts)]
+
+    def kill(self, name: str) -> int:
+        """SIGKILL to everything in a container and below; how many processes there were."""
+        parts = names.parse(name)
+        if not parts:
+            raise Refused("EINVAL", "the container / is not killed as a whole; name the containers to kill")
+        return self._tree.kill(parts)
+
+    def tasks(self, name: str) -> list[int]:
+        """Thread ids, sorted."""
+        return self._tree.tasks(names.parse(name))
+
+    def which(self, pid: int) -> Document:
+        """The container that a task is in."""
+        if pid <= 0:
+            raise Refused("EINVAL", f"{pid} is not a task id")
+        try:
+            cgroup = cgroup2.path_of_task(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            raise Refused("ESRCH", f"there is no task {pid}") from None
+        return {"pid": pid, "name": self._names.managed(cgroup), "cgroup": cgroup}
+
+    def attach(self, name: str, pids: list[int], move: bool, caller: Caller) -> list[int]:
+        """Move tasks into a container, each with its whole process; 0 is the caller."""
+        parts = names.parse(name)
+        self._tree.identity(parts)
+        return self._each(pids, caller, lambda pid: self._attach_one(parts, pid, move, caller), "attached")
+
+    def detach(self, pids: list[int], caller: Caller) -> list[int]:
+        """Move tasks out of their containers, into the cgroup root."""
+        return self._each(pids, caller, lambda pid: self._detach_one(pid, caller), "detached")
+
+    def _each(self, pids: list[int], caller: Caller, step: object, done_word: str) -> list[int]:
+        assert callable(step)
+        done: list[int] = []
+        with self._changing:
+            for pid in pids:
+                try:
+                    step(pid or caller.pid)
+                except Refused as error:
+                    before = f"; {done_word} before: {', '.join(map(str, done))}" if done else ""
+                    raise Refused(error.code, error.message + before) from None
+                done.append(pid or caller.pid)
+        return done
+
+    def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller) -> None:
+        target = _movable(pid, caller)
+        inside = self._names.managed(cgroup2.path_of_task(target))
+        if not move and inside not in (None, "/", names.join(parts)):
+            raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
+        self._move(parts, target)
+
+    def _detach_one(self, pid: int, caller: Caller) -> None:
+        target = _movable(pid, caller)
+        if self._names.managed(cgroup2.path_of_task(target)) in (None, "/"):
+            raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
+        self._move((), target)
+
+    def _move(self, parts: Parts, target: int) -> None:
+        """The process is held by a descriptor meanwhile, so that its id cannot become another's unnoticed."""
+        try:
+            held = os.pidfd_open(target)
+        except ProcessLookupError:
+            raise Refused("ESRCH", f"there is no task {target}") from None
+        try:
+            self._tree.attach(parts, target)
+        finally:
+            os.close(held)
+
+
+def _movable(pid: int, caller: Caller) -> int:
+    """The process of a task that the caller may move."""
+    if pid < 0:
+        raise Refused("EINVAL", f"{pid} is not a task id")
+    found = process.look_up(pid)
+    if found is None:
+        raise Refused("ESRCH", f"there is no task {pid}")
+    if found.ended:
+        raise Refused("ESRCH", f"task {pid} has ended and only waits for its parent (a zombie)")
+    if found.kernel_thread:
+        raise Refused("EINVAL", f"task {pid} is a kernel thread; only processes can be in a container")
+    if caller.uid not in (0, *found.uids):
+        raise Refused("EACCES", f"task {pid} belongs to user {found.uids[0]}; only that user or root may move it")
+    return found.process
+

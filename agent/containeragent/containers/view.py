@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers as users see them: a snapshot joined with the names of the cgroups.
+
+In: a Snapshot and paths. Out: documents as `show --json` prints them. Unknown is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from containeragent.cgroups.names import AGENT, LEAF
+from containeragent.counters.snapshot import Reading, Snapshot
+
+Document = dict[str, Any]
+
+# Counters that this version does not keep: unknown, so null.
+_UNKNOWN_NUMBERS = ("num_mapped_pages", "num_active_pages", "num_files")
+_UNKNOWN_LIMITS = ("task_limit", "page_limit", "task_limit_hits", "page_limit_hits", "throttled_seconds")
+
+
+@dataclass(frozen=True)
+class Names:
+    """How paths become names. `root` is the cgroup root as a path under the cgroup2 mount."""
+
+    root: str
+
+    def managed(self, cgroup: str) -> str | None:
+        """Name of a managed container; None for other cgroups. Tasks in a container's leaf are in the container."""
+        if cgroup != self.root and not cgroup.startswith(self.root + "/"):
+            return None
+        name = cgroup[len(self.root) :].removesuffix("/" + LEAF).removesuffix("/" + AGENT)
+        return name or "/"
+
+    def cgroup(self, parts: tuple[str, ...]) -> str:
+        """Path under the cgroup2 mount of a managed container."""
+        return "/".join((self.root, *parts))
+
+    def is_leaf(self, cgroup: str) -> bool:
+        """Whether a cgroup is one of our own making inside a container."""
+        return self.managed(cgroup) is not None and cgroup.endswith(("/" + LEAF, "/" + AGENT))
+
+
+@dataclass(frozen=True)
+class Container:
+    """One cgroup with its counters."""
+
+    name: str
+    cgroup: str
+    managed: bool
+    reading: Reading
+
+
+def with_leaf(reading: Reading, leaf: Reading) -> Reading:
+    """A container's reading with what its leaf holds as its own."""
+    return replace(
+        reading,
+        local_tasks=reading.local_tasks + leaf.local_tasks,
+        local_anon_pages=reading.local_anon_pages + leaf.local_anon_pages,
+        local_file_pages=reading.local_file_pages + leaf.local_file_pages,
+        local_shmem_pages=reading.local_shmem_pages + leaf.local_shmem_pages,
+    )
+
+
+def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, all_cgroups: bool) -> list[Container]:
+    """Every container of a snapshot, sorted by path; with `all_cgroups` the unmanaged ones too.
+
+    `paths` are those of the snapshot's cgroups, in its order; None for one that is gone.
+    """
+    found: dict[str, Container] = {}
+    leaves: list[tuple[str, Reading]] = []
+    for cgroup_id, path in zip(snapshot.cgroup_ids, paths, strict=True):
+        reading = snapshot.reading(cgroup_id)
+        if path is None or reading is None:
+            continue
+        name = names.managed(path)
+        if names.is_leaf(path):
+            leaves.append((path.rpartition("/")[0] or "/", reading))
+        elif name is not None:
+            found[path] = Container(name, path, True, reading)
+        elif all_cgroups:
+            found[path] = Container(path, path, False, reading)
+    for parent, reading in leaves:
+        if parent in found:
+            found[parent] = replace(found[parent], reading=with_leaf(found[parent].reading, reading))
+    return [found[path] for path in sorted(found)]
+
+
+def document(container: Container, page_size: int, engine: str) -> Document:
+    """The container as `show --json` prints it; pages of `page_size` bytes."""
+    reading = container.reading
+    return {
+        "name": container.name,
+        "cgroup": container.cgroup,
+        "id": reading.cgroup_id,
+        "managed": container.managed,
+        "state": "live",
+        "page_size": page_size,
+        "engine": {"tasks": engine, "pages": engine},
+        "limit_mode": {"tasks": None, "pages": None},
+        "notify_on_release": False,
+        "partial_pages": reading.partial_pages,
+        "num_tasks": reading.num_tasks,
+        "num_anon_pages": reading.num_anon_pages,
+        "num_file_pages": reading.num_file_pages,
+        "num_shmem_pages": reading.num_shmem_pages,
+        **dict.fromkeys(_UNKNOWN_NUMBERS),
+        **dict.fromkeys(_UNKNOWN_LIMITS),
+        "peak_tasks": reading.peak_tasks,
+        "peak_pages": reading.peak_pages,
+        "forks": reading.forks,
+        "exits": reading.exits,
+        "local": {
+            "num_tasks": reading.local_tasks,
+            "num_anon_pages": reading.local_anon_pages,
+            "num_file_pages": reading.local_file_pages,
+            "num_shmem_pages": reading.local_shmem_pages,
+            **dict.fromkeys(_UNKNOWN_NUMBERS),
+        },
+    }
+

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `containeragent` command: load, unload, run, check."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only sums here; a pool of threads would cost memory
+
+import click
+
+from containeragent import __version__, config
+from containeragent.errors import Refused
+
+_FLAGS = {
+    "bpffs": "Folder of pins on the BPF file system.",
+    "socket": "The API's Unix socket.",
+    "socket_group": "Group whose members may use the socket.",
+    "metrics_address": "HOST:PORT of /metrics.",
+    "cgroup_root": "Cgroup that holds the managed containers.",
+    "engine": "auto or tracepoint.",
+    "slots": "Cgroups that can be told apart at the same time.",
+    "series_cap": "Most series of containers in one scrape.",
+}
+_LOADER_FLAGS = ("bpffs", "engine", "slots")
+
+
+def _flags(names: tuple[str, ...]) -> Callable[[Any], Any]:
+    """The options of these configuration keys, and --config."""
+
+    def add(command: Any) -> Any:
+        for name in reversed(names):
+            kind = type(getattr(config.Config(), name))
+            shown = f"{_FLAGS[name]}  [default: {getattr(config.Config(), name) or 'none'}]"
+            command = click.option("--" + name.replace("_", "-"), type=kind, default=None, help=shown)(command)
+        where = f"Configuration file.  [default: {config.DEFAULT_FILE}]"
+        return click.option("--config", "file", type=click.Path(path_type=Path), default=None, help=where)(command)
+
+    return add
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="containeragent")
+def cli() -> None:
+    """Per-container resource accounting with eBPF, on cgroups.
+
+    \b
+    Examples:
+      containeragent run                      load what counts, and serve
+      containeragent load                     only load; counting needs no agent
+      containeragent load --replace           exchange the programs after an upgrade
+    """
+
+
+@cli.command()
+@_flags(_LOADER_FLAGS)
+@click.option("--replace", is_flag=True, help="Exchange what is loaded, without a moment in which nothing counts.")
+def load(file: Path | None, replace: bool, **flags: Any) -> None:
+    """Compile, load and pin the BPF programs, then end.
+
+    \b
+    Example:
+      containeragent load --slots 32768
+    """
+    from containeragent.loader import load as loader
+
+    wanted = config.read(file, flags)
+    options = loader.Options(Path(wanted.bpffs), wanted.slots, wanted.engine)
+    loader.load(options, replace, click.echo)
+
+
+@cli.command()
+@_flags(("bpffs",))
+def unload(file: Path | None, **flags: Any) -> None:
+    """Remove every pin: counting ends, counters are gone.
+
+    \b
+    Example:
+      containeragent unload
+    """
+    from containeragent.loader import load as loader
+
+    loader.unload(Path(config.read(file, flags).bpffs), click.echo)
+
+
+@cli.command()
+@_flags(tuple(_FLAGS))
+def run(file: Path | None, **flags: Any) -> None:
+    """Run the agent in the foreground; load first if nothing is loaded.
+
+    \b
+    Example:
+      containeragent run --metrics-address 127.0.0.1:9918
+    """
+    from containeragent import agent
+
+    agent.run(config.read(file, flags))
+
+
+@cli.command()
+@_flags(tuple(_FLAGS))
+def check(file: Path | None, **flags: Any) -> None:
+    """Read the configuration and say what is wrong.
+
+    \b
+    Example:
+      containeragent check --config ./config.toml
+    """
+    config.read(file, flags)
+    click.echo("the configuration is good")
+
+
+def main() -> None:
+    """Entry point: every error is one line; 1 refused or failed, 2 wrong usage."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "containeragent"
+        _fail(f"{error.format_message()} See {command} --help.", 2)
+    except Refused as error:
+        _fail(error.message, 1)
+    except click.exceptions.Abort:
+        sys.exit(130)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"containeragent: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

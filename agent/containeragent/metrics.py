@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metrics, as DESIGN names them, for prometheus-client.
+
+In: snapshots and the kernel's figures for our programs. Out: a Collector; sizes are bytes. The number of series is bounded:
+over the cap, containers with the least memory and tasks are left out and counted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from containeragent import __version__
+from containeragent.containers.view import Names
+from containeragent.counters.snapshot import Snapshot
+from containeragent.counters.source import Source
+
+_PREFIX = "containeragent_"
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Series:
+    """One metric with a value a container; `counter` ones end in _total."""
+
+    name: str
+    help: str
+    values: Callable[[Snapshot, int], Numbers]
+    counter: bool = False
+
+
+_SERIES = (
+    _Series("tasks", "Threads in the cgroup and below it.", lambda s, page: s.total["tasks"]),
+    _Series("tasks_peak", "Highest number of threads so far.", lambda s, page: s.peak_tasks),
+    _Series("forks", "Threads ever started.", lambda s, page: s.forks, counter=True),
+    _Series("exits", "Threads ever ended.", lambda s, page: s.exits, counter=True),
+    _Series("anon_bytes", "Anonymous memory in bytes.", lambda s, page: s.total["anon"] * page),
+    _Series("file_bytes", "Page cache in bytes, tmpfs and shared memory included.", lambda s, page: s.total["file"] * page),
+    _Series("shmem_bytes", "tmpfs and shared memory in bytes.", lambda s, page: s.total["shmem"] * page),
+    _Series("memory_peak_bytes", "Highest anonymous memory plus page cache so far, in bytes.", lambda s, page: s.peak_pages * page),
+    _Series("pages_partial", "1 if pages from before the load are missing from the figures.", lambda s, page: s.partial.astype(np.int64)),
+)
+_PER_CONTAINER = len(_SERIES) + 1  # and _container_info
+
+
+class ContainerCollector(Collector):
+    """Everything in one scrape. A container that vanishes meanwhile is left out."""
+
+    def __init__(self, source: Source, names: Names, paths_of: Callable[[Sequence[int]], list[str | None]], series_cap: int) -> None:
+        self._source = source
+        self._names = names
+        self._paths_of = paths_of
+        self._most = max(1, series_cap // _PER_CONTAINER)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: so the registry does not collect when it registers."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """One reading of everything."""
+        started = time.perf_counter()
+        snapshot = self._source.snapshot()
+        chosen = self._choose(snapshot)
+        paths = self._paths_of(snapshot.cgroup_ids)
+        labels = [(at, [path]) for at in chosen if (path := paths[at]) is not None]
+        for series in _SERIES:
+            yield _family(series, snapshot, self._source.stamp.page_size, labels)
+        yield self._info(labels)
+        yield from self._about_itself(snapshot, len(snapshot) - len(chosen))
+        yield _gauge("collect_seconds", "Time this scrape took to collect.", time.perf_counter() - started)
+
+    def _choose(self, snapshot: Snapshot) -> list[int]:
+        """Positions of the containers to export, at most as many as the cap allows."""
+        if len(snapshot) <= self._most:
+            return list(range(len(snapshot)))
+        weight = snapshot.total["anon"] + snapshot.total["file"] + snapshot.total["tasks"]
+        return sorted(np.argsort(weight)[::-1][: self._most].tolist())
+
+    def _info(self, labels: list[tuple[int, list[str]]]) -> Metric:
+        keys = ["cgroup", "name", "managed"]
+        info = GaugeMetricFamily(_PREFIX + "container_info", "Names of the cgroup.", labels=keys)
+        for _, (path,) in labels:
+            name = self._names.managed(path)
+            info.add_metric([path, path if name is None else name, "false" if name is None else "true"], 1)
+        return info
+
+    def _about_itself(self, snapshot: Snapshot, dropped: int) -> Iterator[Metric]:
+        health, engine = snapshot.health, self._source.stamp.engine
+        yield _labelled("build_info", "Version of the agent.", {"version": __version__})
+        yield _labelled("engine_info", "What counts tasks and pages.", {"tasks": engine, "pages": engine})
+        yield _gauge("containers", "Cgroups that are counted.", len(snapshot))
+        yield _gauge("containers_dropped", "Cgroups left out of this scrape by series_cap.", dropped)
+        yield _gauge("slots", "Cgroups that can be told apart at the same time.", health.slots)
+        yield _gauge("slots_dead", "Slots of removed cgroups whose pages are not freed yet.", health.slots_dead)
+        yield _counter("slots_exhausted", "Cgroups that got no slot and count with their parent.", health.slots_exhausted)
+        lost = CounterMetricFamily(_PREFIX + "events_lost", "Events that could not be counted.", labels=["event"])
+        lost.add_metric(["task"], health.tasks_lost)
+        lost.add_metric(["page"], health.pages_lost)
+        lost.add_metric(["unclaimed_page"], health.pages_unclaimed)
+        yield lost
+        yield from self._programs()
+
+    def _programs(self) -> Iterator[Metric]:
+        runs = CounterMetricFamily(_PREFIX + "bpf_program_runs", "Runs, while kernel.bpf_stats_enabled is set.", labels=["program"])
+        seconds = CounterMetricFamily(
+            _PREFIX + "bpf_program_run_seconds", "Time in runs, while kernel.bpf_stats_enabled is set.", labels=["program"]
+        )
+        missed = CounterMetricFamily(
+            _PREFIX + "bpf_program_missed", "Runs that the kernel left out because the program was running.", labels=["program"]
+        )
+        for name, program in self._source.programs().items():
+            runs.add_metric([name], program.runs)
+            seconds.add_metric([name], program.run_time_ns / 1e9)
+            missed.add_metric([name], program.missed)
+        return iter((runs, seconds, missed))
+
+
+def _family(series: _Series, snapshot: Snapshot, page_size: int, labels: list[tuple[int, list[str]]]) -> Metric:
+    kind = CounterMetricFamily if series.counter else GaugeMetricFamily
+    family = kind(_PREFIX + series.name, series.help, labels=["cgroup"])
+    values = series.values(snapshot, page_size).tolist()
+    for at, label in labels:
+        family.add_metric(label, values[at])
+    return family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(_PREFIX + name, text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(_PREFIX + name, text, value=value)
+
+
+def _labelled(name: str, text: str, labels: dict[str, str]) -> Metric:
+    family = GaugeMetricFamily(_PREFIX + name, text, labels=list(labels))
+    family.add_metric(list(labels.values()), 1)
+    return family
+
+
+def registry(collector: Collector) -> CollectorRegistry:
+    """A registry of its own, without prometheus-client's process metrics."""
+    made = CollectorRegistry(auto_describe=False)
+    made.register(collector)
+    return made

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to the agent go in, JSON answers come out; whatever goes wrong on the way or is refused becomes a Failure."""
+
+import http.client
+import json
+import os
+import socket
+import struct
+from typing import Any
+from urllib.parse import quote, urlencode
+
+SOCKET = "/run/containeragent/agent.sock"
+TIMEOUT_SECONDS = 30.0
+
+Document = dict[str, Any]
+
+
+class Failure(Exception):
+    """What was refused or failed: an errno name for scripts, one line for people, and the exit status it ends in.
+
+    `answered` is false when the agent itself could not be heard; `shown` is set by who has put the error into its own JSON.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int = 1, answered: bool = True) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.answered = answered
+        self.shown = False
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
+        self.path = path
+        self.timeout_seconds = timeout_seconds
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Python's own timeout makes the socket non-blocking, and a non-blocking connect fails at once with EAGAIN when the
+        # agent's backlog is full (net/unix/af_unix.c); SO_SNDTIMEO lets it wait for its turn.
+        whole, part = divmod(self.timeout_seconds, 1)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(part * 1_000_000)))
+        self.sock.connect(self.path)
+        self.sock.settimeout(self.timeout_seconds)
+
+
+class Client:
+    """The agent behind one socket. Every call makes its own connection, so an agent that restarts in between is no trouble."""
+
+    def __init__(self, path: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self.path = path
+        self.timeout_seconds = timeout_seconds
+
+    def document(self, method: str, path: str, query: Document | None = None, body: Document | None = None) -> Document:
+        """The JSON object that the agent answers with."""
+        answer = self._call(method, path, query, body)
+        if not isinstance(answer, dict):
+            raise self._strange(f"{method} {path} gave no JSON object")
+        return answer
+
+    def array(self, method: str, path: str, query: Document | None = None) -> list[Any]:
+        """The JSON list that the agent answers with."""
+        answer = self._call(method, path, query, None)
+        if not isinstance(answer, list):
+            raise self._strange(f"{method} {path} gave no JSON list")
+        return answer
+
+    def _call(self, method: str, path: str, query: Document | None, body: Document | None) -> Any:
+        # surrogateescape: a name that is not UTF-8 reaches the agent byte for byte, and the agent says what is wrong with it.
+        target = path + ("?" + urlencode(query, errors="surrogateescape", quote_via=quote) if query else "")
+        connection = _UnixConnection(self.path, self.timeout_seconds)
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            connection.request(method, target, data, {"Content-Type": "application/json"} if data else {})
+            response = connection.getresponse()
+            text = response.read()
+        except OSError as error:
+            raise self._unreachable(error) from error
+        except http.client.IncompleteRead as error:
+            raise self._hung_up() from error
+        except http.client.HTTPException as error:
+            raise self._strange("that was no HTTP") from error
+        finally:
+            connection.close()
+        try:
+            answer = json.loads(text)
+        except ValueError as error:
+            raise self._strange(f"HTTP status {response.status} without JSON") from error
+        if response.status >= 400:
+            raise self._refused(response.status, answer)
+        return answer
+
+    def _refused(self, status: int, answer: Any) -> Failure:
+        match answer:
+            case {"error": {"code": str(code), "message": str(message)}}:
+                return Failure(code, message)
+        return self._strange(f"HTTP status {status} without a reason")
+
+    def _strange(self, what: str) -> Failure:
+        return Failure("EPROTO", f"strange answer at {self.path}: {what}; is it the agent, and of the same version?", answered=False)
+
+    def _hung_up(self) -> Failure:
+        message = f"the agent hung up before it answered at {self.path}; see journalctl -u containeragent"
+        return Failure("ECONNRESET", message, answered=False)
+
+    def _unreachable(self, error: OSError) -> Failure:
+        path = self.path
+        match error:
+            case FileNotFoundError():
+                # Not ENOENT: scripts must be able to tell "no agent" from "no such container".
+                code = "ECONNREFUSED"
+                message = f"the agent is not running (no socket {path}); start it with: systemctl start containeragent, or make run"
+            case ConnectionRefusedError():
+                code = "ECONNREFUSED"
+                message = f"nobody listens on {path}; start the agent with: systemctl start containeragent, or make run"
+            case PermissionError():
+                code, message = "EACCES", f"no permission to use {path}: {_who_may(path)}"
+            case ConnectionResetError() | BrokenPipeError():
+                return self._hung_up()
+            case TimeoutError() | BlockingIOError():
+                code = "ETIMEDOUT"
+                message = f"the agent at {path} gave no answer within {self.timeout_seconds:g} seconds; see journalctl -u containeragent"
+            case _:
+                code, message = "EIO", f"cannot reach the agent at {path}: {error.strerror or error}"
+        return Failure(code, message, answered=False)
+
+
+def _who_may(path: str) -> str:
+    """Who may use a socket, from its owner, group and mode (unix(7): connecting asks for write permission)."""
+    import grp
+    import pwd
+
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return "its folder is closed to you; use sudo, or ask root for the group that socket_group in config.toml names"
+    try:
+        user, group = pwd.getpwuid(facts.st_uid).pw_name, grp.getgrgid(facts.st_gid).gr_name
+    except KeyError:
+        user, group = str(facts.st_uid), str(facts.st_gid)
+    if facts.st_mode & 0o020:
+        return f"it is for {user} and the group {group}; use sudo or join the group"
+    return f"it is for {user} alone; use sudo, or set socket_group in config.toml"

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`containerctl attach`: task ids go to the agent, which moves them into a container."""
+
+import click
+
+from containerctl.commands import Name, Pid, Settings, command
+from containerctl.output import emit_json
+
+
+@command("attach web 4711 4712", "attach web 0", "attach --no-move web 4711")
+@click.argument("name", type=Name())
+@click.argument("pids", type=Pid(), metavar="PID...", nargs=-1, required=True)
+@click.option("--no-move", is_flag=True, help="Refuse a task that is in another container.")
+@click.pass_obj
+def attach(settings: Settings, name: str, pids: tuple[int, ...], no_move: bool) -> None:
+    """Put tasks into the container NAME; 0 is the caller, the process that started containerctl."""
+    body = {"pids": list(pids), "move": not no_move}
+    attached = settings.client().document("POST", "/v1/container/tasks", {"name": name}, body)
+    if settings.json:
+        emit_json(attached)

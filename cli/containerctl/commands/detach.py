@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`containerctl detach`: task ids go to the agent, which takes them out of their containers."""
+
+import click
+
+from containerctl.commands import Pid, Settings, command
+from containerctl.output import emit_json
+
+
+@command("detach 4711", "detach 0")
+@click.argument("pids", type=Pid(), metavar="PID...", nargs=-1, required=True)
+@click.pass_obj
+def detach(settings: Settings, pids: tuple[int, ...]) -> None:
+    """Take tasks out of their container; 0 is the caller, the process that started containerctl."""
+    detached = settings.client().document("POST", "/v1/detach", body={"pids": list(pids)})
+    if settings.json:
+        emit_json(detached)

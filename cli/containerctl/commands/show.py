@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`containerctl show`: one container's document comes in, aligned keys and values or the document itself go out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from containerctl.commands import Name, Settings, command
+from containerctl.output import PARTIAL_FOOTNOTE, emit_json, pages, pairs, size, value
+
+
+@command("show web", "show --json web | jq .num_tasks")
+@click.argument("name", type=Name())
+@click.pass_obj
+def show(settings: Settings, name: str) -> None:
+    """Show every counter of the container NAME; unknown is `-`."""
+    container = settings.client().document("GET", "/v1/container", {"name": name})
+    if settings.json:
+        emit_json(container)
+        return
+    click.echo(pairs(list(_rows(container))))
+    if container.get("partial_pages"):
+        click.echo(PARTIAL_FOOTNOTE)
+
+
+def _rows(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """In the document's order, so that a counter which a later agent adds is shown too."""
+    for key, found in container.items():
+        if key != "local":
+            yield value(key), _text(container, key)
+    local = container.get("local")
+    if isinstance(local, dict):
+        # The counters of the container without what is below it; units and completeness are those of the whole.
+        shared = {key: container.get(key) for key in ("page_size", "partial_pages")}
+        for key in local:
+            yield f"local {value(key)}", _text({**shared, **local}, key)
+
+
+def _text(document: dict[str, Any], key: str) -> str:
+    if key == "page_size" and isinstance(document[key], int):
+        return size(document[key])
+    is_pages = (key.endswith("_pages") and key != "partial_pages") or key == "page_limit"
+    return pages(document, key) if is_pages else value(document[key])

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents of the API come in; JSON for scripts, and escaped text, bytes with units and tables for people go out."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+
+UNKNOWN = "-"
+PARTIAL_FOOTNOTE = "~ counted only in part: pages from before the agent's counting began are missing"
+
+
+class Cell(NamedTuple):
+    """A table's cell that is coloured on a terminal; `style` is one of rich's."""
+
+    text: str
+    style: str
+
+
+def emit_json(document: object) -> None:
+    """One document on stdout; indented where a person looks at it."""
+    # ASCII only (json's default), so a name's bytes neither reach the terminal raw nor depend on the locale.
+    click.echo(json.dumps(document, indent=2 if on_terminal() else None))
+
+
+def on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def escape(text: str) -> str:
+    r"""Text that is safe on a terminal: control characters, direction marks and bytes that are not UTF-8 become \xNN."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _escaped(character) for character in text)
+
+
+def _escaped(character: str) -> str:
+    try:
+        raw = character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+def size(count_bytes: int) -> str:
+    """Bytes with a unit, in powers of 1024."""
+    if count_bytes < 1024:
+        return f"{count_bytes} B"
+    value = float(count_bytes)
+    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        value /= 1024
+        # 1023.96 would be shown as 1024.0 of the smaller unit
+        if value < 1023.95:
+            break
+    return f"{value:.1f} {unit}"
+
+
+def pages(document: dict[str, Any], key: str) -> str:
+    """A counter of pages as bytes with a unit; `~` in front when the agent knows that it is incomplete."""
+    count, page_size = document.get(key), document.get("page_size")
+    if not isinstance(count, int) or not isinstance(page_size, int):
+        return UNKNOWN
+    return ("~" if document.get("partial_pages") else "") + size(count * page_size)
+
+
+def value(found: object) -> str:
+    """Any JSON value for people; null, which is unknown, is `-`."""
+    match found:
+        case None:
+            return UNKNOWN
+        case bool():
+            return "yes" if found else "no"
+        case dict():
+            return ", ".join(f"{escape(str(key))} {value(item)}" for key, item in found.items())
+    return escape(str(found))
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> str:
+    """Aligned keys and values, one a line."""
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(f"{key:<{width}}  {text}" for key, text in rows)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]], right: frozenset[str] = frozenset()) -> None:
+    """Draw a table whose columns named in `right` are numbers; texts are escaped here."""
+    cells = [[Cell(escape(cell), "") if isinstance(cell, str) else Cell(escape(cell.text), cell.style) for cell in row] for row in rows]
+    if on_terminal():
+        _draw_rich(headers, cells, right)
+        return
+    texts = [list(headers), *([cell.text for cell in row] for row in cells)]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
+    for row in texts:
+        aligned = (f"{text:{'>' if header in right else '<'}{width}}" for header, text, width in zip(headers, row, widths, strict=True))
+        click.echo("  ".join(aligned).rstrip())
+
+
+def _draw_rich(headers: Sequence[str], rows: Sequence[Sequence[Cell]], right: frozenset[str]) -> None:
+    # Only here: importing rich costs more than a whole request to the agent.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawing = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in headers:
+        drawing.add_column(header, justify="right" if header in right else "left", overflow="fold", no_wrap=header in right)
+    for row in rows:
+        # Text, not str: a name like "[red]" is no markup
+        drawing.add_row(*(Text(cell.text, style=cell.style) for cell in row))
+    Console().print(drawing)

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the kernel side share: a set of programs for the session, and containers that go away again.
+
+They need root, BPF and cgroup v2; the kernel's own figures come from the v1 memory controller where that is mounted, else from
+v2. Everything has this process's id in its name and is removed, also when a test fails.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kernel.support import containers
+from tests.kernel.support.containers import Container
+from tests.kernel.support.counting import Counting
+
+MakeContainer = Callable[[str], Container]
+
+
+@pytest.fixture(scope="session")
+def counting() -> Iterator[Counting]:
+    """Counting with the default number of slots, loaded once."""
+    loaded = Counting("session")
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture
+def make_container(counting: Counting) -> Iterator[MakeContainer]:
+    """Makes containers by name, while `counting` is loaded."""
+    made: list[Container] = []
+
+    def make(name: str) -> Container:
+        made.append(containers.make(name))
+        return made[-1]
+
+    yield make
+    for container in made:
+        container.remove()
+
+
+@pytest.fixture
+def container(make_container: MakeContainer) -> Container:
+    """One container."""
+    return make_container("one")
+
+
+@pytest.fixture
+def disk_folder() -> Iterator[Path]:
+    """A folder on a disk file system."""
+    folder = tempfile.mkdtemp(prefix="containeragent-test-", dir="/var/tmp")
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def tmpfs_folder() -> Iterator[Path]:
+    """A folder on tmpfs."""
+    folder = tempfile.mkdtemp(prefix="containeragent-test-", dir="/dev/shm")
+    yield Path(folder)
+    shutil.rmtree(folder)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a workload and compare the counters with the kernel's figures at each of its rests."""
+
+from __future__ import annotations
+
+from tests.kernel.support.containers import Container, Pages
+from tests.kernel.support.counting import Counting
+from tests.kernel.support.running import Rest, Running
+from tests.kernel.support.waiting import until
+
+# What the interpreter itself may take or give back between two rests. Only says whether the workload did what it is
+# meant to do; the comparison with the kernel is exact.
+SLACK_PAGES = 1100
+
+
+def compare_pages(counting: Counting, container: Container, subject: str, name: str, *arguments: object) -> list[Rest]:
+    """Pages are the kernel's at each rest; nothing anonymous is left at the end. The rests, for what they say."""
+    rests = []
+    with Running(container, subject, name, *arguments) as running:
+        for rest in running.rests():
+            now = _compare(counting, container, rest)
+            start = now if not rests else start
+            _check_workload(rest, start, now)
+            rests.append(rest)
+    assert len(rests) > 1
+    _compare(counting, container, Rest("ended"))
+    left = until(lambda: counting.pages(container).anon, lambda anon: anon == 0)
+    assert left == 0, f"{left} anonymous pages left of a workload that ended"
+    return rests
+
+
+def _compare(counting: Counting, container: Container, rest: Rest) -> Pages:
+    try:
+        return counting.assert_pages_at_rest(container, rest.too_high_anon)
+    except AssertionError as error:
+        raise AssertionError(f"at rest {rest.label!r}: {error}") from None
+
+
+def _check_workload(rest: Rest, start: Pages, now: Pages) -> None:
+    for kind, wanted in rest.pages.items():
+        change = getattr(now, kind) - getattr(start, kind)
+        assert abs(change - wanted) <= SLACK_PAGES, f"{rest.label!r}: {kind} changed by {change} pages, not {wanted}"

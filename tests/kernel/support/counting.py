@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A set of programs of the tests' own, loaded beside whatever else counts on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from containeragent.counters.maps import CounterMaps
+from containeragent.counters.snapshot import Reader, Reading, Snapshot
+from containeragent.counters.sweep import Programs, Sweeper
+from containeragent.host.settle import Settler
+from containeragent.libbpf import Runnable
+from containeragent.loader.load import BPFFS, Options, load, unload
+from containeragent.pins import Pins
+from tests.kernel.support.containers import NO_PAGES, Container, Pages
+from tests.kernel.support.waiting import until
+
+AT_REST_SECONDS = 10.0
+
+
+def no_say(_line: str) -> None:
+    """Nobody is told."""
+
+
+class Counting:
+    """Loaded when made; `close` removes every pin."""
+
+    def __init__(self, name: str, slots: int = 16384) -> None:
+        self.options = Options(BPFFS / f"test-{os.getpid()}-{name}", slots=slots)
+        self.pins = Pins(self.options.bpffs)
+        self.said: list[str] = []
+        self._settler = Settler(0)
+        try:
+            self.stamp = load(self.options, False, self.said.append)
+            self.map_again()
+        except BaseException:
+            self.close()
+            raise
+
+    def map_again(self) -> None:
+        """Map what is pinned now."""
+        self.stamp = self.pins.stamp() or self.stamp
+        self.maps = CounterMaps.from_pins(self.pins, self.stamp)
+        self._reader = Reader(self.maps)
+
+    def close(self) -> None:
+        """Remove every pin."""
+        unload(self.options.bpffs, no_say)
+
+    def take(self) -> Snapshot:
+        """A snapshot of pages that are all on their lists."""
+        self._settler.settle()
+        return self._reader.take()
+
+    def reading(self, container: Container) -> Reading:
+        """A container's counters, which it has from its beginning on."""
+        reading = self.take().reading(container.id)
+        assert reading is not None, f"{container.path} has no slot"
+        return reading
+
+    def pages(self, container: Container) -> Pages:
+        """What is counted in a container and below it."""
+        reading = self.reading(container)
+        return Pages(reading.num_anon_pages, reading.num_file_pages, reading.num_shmem_pages)
+
+    def slot(self, container: Container) -> int:
+        """The slot of a living container."""
+        return int(self.maps.slots["cgroup_id"].tolist().index(container.id))
+
+    def sweeper(self) -> Sweeper:
+        """The agent's, on these programs."""
+        run = {name: Runnable(self.pins.get("programs", name)) for name in ("sweep_block", "retire_slot")}
+        return Sweeper(self.maps, Programs(**run), self.stamp.blocks)
+
+    def assert_pages_at_rest(self, container: Container, too_high_anon: int = 0) -> Pages:
+        """Counted pages are the kernel's; `too_high_anon` is how far anon may be above. The kernel's can be seconds old."""
+
+        def off() -> tuple[Pages, Pages, Pages]:
+            ours, kernel = self.pages(container), container.kernel_pages()
+            return ours - kernel, ours, kernel
+
+        def good(values: tuple[Pages, Pages, Pages]) -> bool:
+            return 0 <= values[0].anon <= too_high_anon and Pages(0, values[0].file, values[0].shmem) == NO_PAGES
+
+        values = until(off, good, AT_REST_SECONDS)
+        assert good(values), "off by {}: counted {}, the kernel says {}".format(*values)
+        return values[1]
+
+    def assert_tasks_at_rest(self, container: Container) -> int:
+        """Counted tasks are the lines of cgroup.threads over the subtree."""
+        values = until(
+            lambda: (self.reading(container).num_tasks, container.threads()), lambda pair: pair[0] == pair[1], 5
+        )
+        assert values[0] == values[1], "counted {} tasks, cgroup.threads has {}".format(*values)
+        return values[0]
