@@ -69,6 +69,8 @@ RAW_TRACEPOINT_PROBE(mm_page_alloc)
 		fill_word(block, first, slot | OWNER_ANON);
 	else
 		fill_words(ctx, block, first, slot | OWNER_ANON);
+	if (order == 9)
+		note_huge_page(frame);
 	s64 old = row->alloc_anon, new = old + pages_allocated(ctx);
 	row->alloc_anon = new;
 	publish_column(slot, old, new, 1);

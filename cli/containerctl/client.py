@@ -1,24 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Requests to the agent go in, JSON answers come out; whatever goes wrong on the way or is refused becomes a Failure."""
+"""Requests to the agent go in, JSON answers come out; what is refused or goes wrong on the way becomes a Failure."""
 
 import http.client
 import json
 import os
 import socket
 import struct
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 SOCKET = "/run/containeragent/agent.sock"
 TIMEOUT_SECONDS = 30.0
+START = "start the agent with: systemctl start containeragent, or make run"
+JOURNAL = "see journalctl -u containeragent"
 
 Document = dict[str, Any]
+Item = TypeVar("Item")
 
 
 class Failure(Exception):
     """What was refused or failed: an errno name for scripts, one line for people, and the exit status it ends in.
 
-    `answered` is false when the agent itself could not be heard; `shown` is set by who has put the error into its own JSON.
+    `answered` is false when the agent itself could not be heard; `shown` is set by who put it into its own JSON already.
     """
 
     def __init__(self, code: str, message: str, *, status: int = 1, answered: bool = True) -> None:
@@ -38,16 +41,16 @@ class _UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # Python's own timeout makes the socket non-blocking, and a non-blocking connect fails at once with EAGAIN when the
-        # agent's backlog is full (net/unix/af_unix.c); SO_SNDTIMEO lets it wait for its turn.
-        whole, part = divmod(self.timeout_seconds, 1)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(part * 1_000_000)))
+        # Python's own timeout makes the socket non-blocking, and a non-blocking connect fails at once with EAGAIN when
+        # the agent's backlog is full (net/unix/af_unix.c); SO_SNDTIMEO lets it wait for its turn.
+        timeval = struct.pack("ll", int(self.timeout_seconds), int(self.timeout_seconds % 1 * 1_000_000))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
         self.sock.connect(self.path)
         self.sock.settimeout(self.timeout_seconds)
 
 
 class Client:
-    """The agent behind one socket. Every call makes its own connection, so an agent that restarts in between is no trouble."""
+    """The agent behind one socket; a connection a call, so an agent that restarts in between is no trouble."""
 
     def __init__(self, path: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.path = path
@@ -60,15 +63,15 @@ class Client:
             raise self._strange(f"{method} {path} gave no JSON object")
         return answer
 
-    def array(self, method: str, path: str, query: Document | None = None) -> list[Any]:
-        """The JSON list that the agent answers with."""
+    def array(self, method: str, path: str, query: Document | None, of: type[Item]) -> list[Item]:
+        """The JSON list that the agent answers with; every item is `of` this type."""
         answer = self._call(method, path, query, None)
-        if not isinstance(answer, list):
-            raise self._strange(f"{method} {path} gave no JSON list")
+        if not isinstance(answer, list) or not all(isinstance(item, of) for item in answer):
+            raise self._strange(f"{method} {path} gave no JSON list of the right kind")
         return answer
 
     def _call(self, method: str, path: str, query: Document | None, body: Document | None) -> Any:
-        # surrogateescape: a name that is not UTF-8 reaches the agent byte for byte, and the agent says what is wrong with it.
+        # surrogateescape: a name that is not UTF-8 reaches the agent byte for byte, for it to say what is wrong.
         target = path + ("?" + urlencode(query, errors="surrogateescape", quote_via=quote) if query else "")
         connection = _UnixConnection(self.path, self.timeout_seconds)
         try:
@@ -99,10 +102,11 @@ class Client:
         return self._strange(f"HTTP status {status} without a reason")
 
     def _strange(self, what: str) -> Failure:
-        return Failure("EPROTO", f"strange answer at {self.path}: {what}; is it the agent, and of the same version?", answered=False)
+        message = f"strange answer at {self.path}: {what}; is it the agent, and of the same version?"
+        return Failure("EPROTO", message, answered=False)
 
     def _hung_up(self) -> Failure:
-        message = f"the agent hung up before it answered at {self.path}; see journalctl -u containeragent"
+        message = f"the agent hung up before it answered at {self.path}; {JOURNAL}"
         return Failure("ECONNRESET", message, answered=False)
 
     def _unreachable(self, error: OSError) -> Failure:
@@ -110,18 +114,16 @@ class Client:
         match error:
             case FileNotFoundError():
                 # Not ENOENT: scripts must be able to tell "no agent" from "no such container".
-                code = "ECONNREFUSED"
-                message = f"the agent is not running (no socket {path}); start it with: systemctl start containeragent, or make run"
+                code, message = "ECONNREFUSED", f"the agent is not running (no socket {path}); {START}"
             case ConnectionRefusedError():
-                code = "ECONNREFUSED"
-                message = f"nobody listens on {path}; start the agent with: systemctl start containeragent, or make run"
+                code, message = "ECONNREFUSED", f"nobody listens on {path}; {START}"
             case PermissionError():
                 code, message = "EACCES", f"no permission to use {path}: {_who_may(path)}"
             case ConnectionResetError() | BrokenPipeError():
                 return self._hung_up()
             case TimeoutError() | BlockingIOError():
                 code = "ETIMEDOUT"
-                message = f"the agent at {path} gave no answer within {self.timeout_seconds:g} seconds; see journalctl -u containeragent"
+                message = f"the agent at {path} did not answer within {self.timeout_seconds:g} seconds; {JOURNAL}"
             case _:
                 code, message = "EIO", f"cannot reach the agent at {path}: {error.strerror or error}"
         return Failure(code, message, answered=False)

@@ -30,7 +30,7 @@ def on_terminal() -> bool:
 
 
 def escape(text: str) -> str:
-    r"""Text that is safe on a terminal: control characters, direction marks and bytes that are not UTF-8 become \xNN."""
+    r"""Text that is safe on a terminal: control characters, direction marks, bytes that are not UTF-8 as \xNN."""
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _escaped(character) for character in text)
@@ -48,13 +48,12 @@ def size(count_bytes: int) -> str:
     """Bytes with a unit, in powers of 1024."""
     if count_bytes < 1024:
         return f"{count_bytes} B"
-    value = float(count_bytes)
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        value /= 1024
-        # 1023.96 would be shown as 1024.0 of the smaller unit
-        if value < 1023.95:
-            break
-    return f"{value:.1f} {unit}"
+    amount, units = count_bytes / 1024, ["PiB", "TiB", "GiB", "MiB", "KiB"]
+    # 1023.96 would be shown as 1024.0 of the smaller unit
+    while round(amount, 1) >= 1024 and len(units) > 1:
+        amount /= 1024
+        units.pop()
+    return f"{amount:.1f} {units[-1]}"
 
 
 def pages(document: dict[str, Any], key: str) -> str:
@@ -85,15 +84,20 @@ def pairs(rows: Sequence[tuple[str, str]]) -> str:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]], right: frozenset[str] = frozenset()) -> None:
     """Draw a table whose columns named in `right` are numbers; texts are escaped here."""
-    cells = [[Cell(escape(cell), "") if isinstance(cell, str) else Cell(escape(cell.text), cell.style) for cell in row] for row in rows]
+    cells = [[_safe(cell) for cell in row] for row in rows]
     if on_terminal():
         _draw_rich(headers, cells, right)
         return
     texts = [list(headers), *([cell.text for cell in row] for row in cells)]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(headers))]
-    for row in texts:
-        aligned = (f"{text:{'>' if header in right else '<'}{width}}" for header, text, width in zip(headers, row, widths, strict=True))
-        click.echo("  ".join(aligned).rstrip())
+    columns = []
+    for header, column in zip(headers, zip(*texts, strict=True), strict=True):
+        width = max(map(len, column))
+        columns.append([text.rjust(width) if header in right else text.ljust(width) for text in column])
+    click.echo("\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True)))
+
+
+def _safe(cell: str | Cell) -> Cell:
+    return Cell(escape(cell), "") if isinstance(cell, str) else Cell(escape(cell.text), cell.style)
 
 
 def _draw_rich(headers: Sequence[str], rows: Sequence[Sequence[Cell]], right: frozenset[str]) -> None:
@@ -104,7 +108,8 @@ def _draw_rich(headers: Sequence[str], rows: Sequence[Sequence[Cell]], right: fr
 
     drawing = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in headers:
-        drawing.add_column(header, justify="right" if header in right else "left", overflow="fold", no_wrap=header in right)
+        number = header in right
+        drawing.add_column(header, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in rows:
         # Text, not str: a name like "[red]" is no markup
         drawing.add_row(*(Text(cell.text, style=cell.style) for cell in row))

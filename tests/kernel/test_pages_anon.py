@@ -8,6 +8,7 @@ import pytest
 from tests.kernel.support.comparing import compare_pages
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
+from tests.kernel.support.settings import KHUGEPAGED, setting
 
 
 @pytest.mark.parametrize(
@@ -20,3 +21,10 @@ from tests.kernel.support.counting import Counting
 def test_at_rest(counting: Counting, container: Container, name: str) -> None:
     """Each of workloads/anon.py."""
     compare_pages(counting, container, "anon", name)
+
+
+def test_collapse_by_khugepaged(counting: Counting, container: Container) -> None:
+    """Pages that khugepaged puts together into huge ones are still the container's."""
+    with setting(KHUGEPAGED / "scan_sleep_millisecs", "50"), setting(KHUGEPAGED / "alloc_sleep_millisecs", "50"):
+        rests = compare_pages(counting, container, "anon", "collapsed_by_kernel", 20)
+    assert max(rest.facts.get("huge", 0) for rest in rests) > 0, "khugepaged did nothing"

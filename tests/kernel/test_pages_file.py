@@ -10,6 +10,7 @@ import pytest
 from tests.kernel.support.comparing import compare_pages
 from tests.kernel.support.containers import PAGE_BYTES, Container
 from tests.kernel.support.counting import Counting
+from tests.kernel.support.settings import HUGE_PAGES, setting
 
 
 @pytest.mark.parametrize("name", ["disk", "mapped", "sparse", "parts", "kept"])
@@ -23,10 +24,16 @@ def test_tmpfs_at_rest(counting: Counting, container: Container, tmpfs_folder: P
     compare_pages(counting, container, "files", "tmpfs", tmpfs_folder)
 
 
-@pytest.mark.parametrize("name", ["shared_anon", "shared_with_child", "memfd", "shmem_collapsed"])
+@pytest.mark.parametrize("name", ["shared_anon", "shared_with_child", "memfd"])
 def test_shared_memory_at_rest(counting: Counting, container: Container, name: str) -> None:
     """Shared memory."""
     compare_pages(counting, container, "files", name)
+
+
+def test_collapse_of_shared_memory(counting: Counting, container: Container) -> None:
+    """Huge pages of shared memory."""
+    with setting(HUGE_PAGES / "shmem_enabled", "advise"):
+        compare_pages(counting, container, "files", "shmem_collapsed")
 
 
 def test_reclaim_under_a_limit(counting: Counting, container: Container, disk_folder: Path) -> None:

@@ -6,6 +6,7 @@ In: /proc/zoneinfo, /proc/self/pagemap and the struct page addresses that bpf/ca
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import re
 import struct
@@ -37,40 +38,33 @@ def host_frames() -> int:
     return frames_spanned(Path("/proc/zoneinfo").read_text())
 
 
-def touch_pages(count: int) -> list[int]:
-    """Touch `count` new anonymous pages and give their frame numbers; the pages are gone afterwards."""
-    with mmap.mmap(-1, count * PAGE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
-        for page in range(count):
-            memory[page * PAGE_BYTES] = 1
-        return _frames_at(_address(memory), count)
+class FreshPages:
+    """Anonymous memory of `count` pages that no page frame is behind yet."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._memory = mmap.mmap(-1, count * PAGE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._memory.madvise(mmap.MADV_NOHUGEPAGE)
+
+    def touch(self) -> None:
+        """Have the kernel put a frame behind each page, in order; allocates nothing else."""
+        memory = self._memory
+        for at in range(0, self.count * PAGE_BYTES, PAGE_BYTES):
+            memory[at] = 1
+
+    def frames(self) -> list[int]:
+        """The frame numbers, in order (/proc/self/pagemap)."""
+        address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+            pagemap.seek(address // PAGE_BYTES * 8)
+            entries = struct.unpack(f"{self.count}Q", pagemap.read(self.count * 8))
+        return [entry & _FRAME_MASK for entry in entries if entry & _PRESENT]
 
 
-def _address(memory: mmap.mmap) -> int:
-    import ctypes
+def struct_page_base(pages: Sequence[int], frames: Sequence[int], struct_bytes: int) -> int | None:
+    """Address of the struct page of frame 0, from the addresses and the frame numbers of the same pages in one order.
 
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
-
-
-def _frames_at(address: int, count: int) -> list[int]:
-    with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
-        pagemap.seek(address // PAGE_BYTES * 8)
-        entries = struct.unpack(f"{count}Q", pagemap.read(count * 8))
-    return [entry & _FRAME_MASK for entry in entries if entry & _PRESENT]
-
-
-def struct_page_base(pages: Sequence[int], frames: Sequence[int], struct_bytes: int) -> int:
-    """Address of the struct page of frame 0, from addresses seen and frame numbers of which each was among them.
-
-    Frames are contiguous in parts, so a wrong base explains many: only one that explains all, alone, is taken.
+    None when they are not of the same pages: one allocation in between shifts all that follow.
     """
-    seen = set(pages)
-    bases = [page - frames[0] * struct_bytes for page in seen]
-    fitting = [base for base in bases if all(base + frame * struct_bytes in seen for frame in frames)]
-    if len(fitting) != 1:
-        raise Refused(
-            "ENOTSUP",
-            f"could not find where this kernel keeps struct page ({len(fitting)} answers for {len(frames)} pages): "
-            "is /proc/self/pagemap readable with CAP_SYS_ADMIN?",
-        )
-    return fitting[0]
+    bases = {page - frame * struct_bytes for page, frame in zip(pages, frames, strict=False)}
+    return bases.pop() if len(pages) == len(frames) and len(bases) == 1 else None

@@ -55,7 +55,9 @@ MIGRATION_TRACEPOINTS = (
 )
 COMPACTION_TRACEPOINT = "mm_compaction_isolate_migratepages"
 
-_PF_EXITING = 0x4  # include/linux/sched.h, unchanged since 2.6
+COLLAPSE_TRACEPOINTS = ("mm_collapse_huge_page", "mm_khugepaged_collapse_file")
+
+_PF_EXITING, _PF_KTHREAD = 0x4, 0x200000  # include/linux/sched.h, unchanged since 2.6 and 2.6.27
 
 
 def missing_tracepoints(btf: Btf) -> list[str]:
@@ -108,6 +110,7 @@ def definitions(btf: Btf) -> dict[str, int]:
     values["PG_SWAPBACKED"] = _required("PG_swapbacked", btf.enumerator("pageflags", "PG_swapbacked"))
     values["GFP_USER_MOVABLE"] = _gfp_bit(btf, "MOVABLE", 0x8) | _gfp_bit(btf, "HARDWALL", 0x100000)
     values["PF_EXITING"] = _PF_EXITING
+    values["PF_KTHREAD"] = _PF_KTHREAD
     return values
 
 
@@ -130,6 +133,9 @@ def header(btf: Btf, **sizes: int) -> str:
         )
     values = definitions(btf) | sizes
     lines = [f"#define {name} {value}ull" if value >> 31 else f"#define {name} {value}" for name, value in values.items()]
+    succeeded, owner = btf.enumerator("scan_result", "SCAN_SUCCEED"), btf.offset("mm_struct", "owner")
+    if succeeded is not None and owner is not None and all(map(btf.has_tracepoint, COLLAPSE_TRACEPOINTS)):
+        lines += [f"#define SCAN_SUCCEED {succeeded}", f"#define MM_OWNER {owner}", "#define HAVE_COLLAPSE_EVENTS 1"]
     if btf.has_tracepoint(COMPACTION_TRACEPOINT):
         lines.append("#define HAVE_COMPACTION_EVENTS 1")
     migration = _X86_MIGRATION if has_migration_events(btf) else _NO_MIGRATION

@@ -51,6 +51,8 @@ _RUNNABLE = (
     "scan_process",
 )
 
+_CALIBRATIONS, _CALIBRATION_PAGES = 50, 256
+
 Say = Callable[[str], None]
 
 
@@ -89,12 +91,24 @@ def _struct_page_base(btf: Btf, folder: Path) -> int:
     text = kernel_layout.header(btf, LOADER_THREAD=os.getpid()) + sources.text(sources.CALIBRATION)
     module = Module(text, folder)
     module.attach("mm_page_alloc")
-    touched = frames.touch_pages(512)
-    os.close(module.links["mm_page_alloc"])
     descriptor = module.map_fd("calibration")
-    table = libbpf.map_lookup(descriptor, bytes(4), libbpf.map_info(descriptor).value_size) or b""
-    pages = [int(page) for page in np.frombuffer(table, dtype=np.uint64)[1:] if page]
-    return frames.struct_page_base(pages, touched, struct_bytes)
+    size = libbpf.map_info(descriptor).value_size
+    try:
+        for _ in range(_CALIBRATIONS):
+            fresh = frames.FreshPages(_CALIBRATION_PAGES)
+            libbpf.map_update(descriptor, bytes(4), bytes(size))
+            fresh.touch()
+            seen = np.frombuffer(libbpf.map_lookup(descriptor, bytes(4), size) or b"", dtype=np.uint64).tolist()
+            base = frames.struct_page_base(seen[1 : 1 + seen[0]], fresh.frames(), struct_bytes)
+            if base is not None:
+                return base
+    finally:
+        os.close(module.links["mm_page_alloc"])
+    raise Refused(
+        "ENOTSUP",
+        f"could not find where this kernel keeps struct page in {_CALIBRATIONS} attempts: is /proc/self/pagemap "
+        "readable with CAP_SYS_ADMIN, and the host not out of memory?",
+    )
 
 
 def _compile(options: Options, kept: Stamp | None, kept_in: Path | None) -> tuple[Module, Stamp]:

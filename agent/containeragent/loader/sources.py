@@ -16,6 +16,7 @@ MAIN = (
     "maps.h",
     "common.h",
     "owner.h",
+    "collapse.c",
     "pages.c",
     "migrate.c",
     "filemap.c",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every command shares: the settings, the options and the kinds of arguments; declarations come in, click commands go out."""
+"""What every command shares: settings, options, kinds of arguments; declarations come in, click commands go out."""
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -24,30 +24,21 @@ class Settings:
         return Client(self.socket, timeout_seconds)
 
 
-class Name(click.ParamType):
+def container_name(text: str) -> str:
     """A container's name; the leading slash may be left out. Whether the name is good is for the agent to say."""
-
-    name = "name"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not value:
-            # "/" + "" would be the root: rm "$UNSET" must not mean that.
-            self.fail("a container's name cannot be empty", param, ctx)
-        return value if value.startswith("/") else f"/{value}"
+    if not text:
+        # "/" + "" would be the root: rm "$UNSET" must not mean that.
+        raise click.BadParameter("a container's name cannot be empty")
+    return text if text.startswith("/") else f"/{text}"
 
 
-class Pid(click.ParamType):
+def task_id(text: str) -> int:
     """A task's id. 0 is whoever called containerctl, which is the user's shell."""
-
-    name = "pid"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        text = str(value)
-        # int() alone would also take "1_000", " 7" and other scripts' digits
-        if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= PID_MAX):
-            self.fail(f"{text!r} is not a task's id, a number from 0 on", param, ctx)
-        # The agent would take 0 for its peer, which is this process and about to end.
-        return int(text) or os.getppid()
+    # int() alone would also take "1_000", " 7" and other scripts' digits
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(PID_MAX)) and int(text) <= PID_MAX):
+        raise click.BadParameter(f"{text!r} is not a task's id, a number from 0 on")
+    # The agent would take 0 for its peer, which is this process and about to end.
+    return int(text) or os.getppid()
 
 
 def _set_json(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -66,6 +57,7 @@ def command(*examples: str, **settings: Any) -> Callable[[Callable[..., Any]], c
     epilog = "\b\nExamples:\n" + "\n".join(f"  containerctl {example}" for example in examples)
 
     def declare(function: Callable[..., Any]) -> click.Command:
-        return click.command(context_settings=context_settings, epilog=epilog, **settings)(json_option(function))
+        decorate = click.command(context_settings=context_settings, epilog=epilog, **settings)
+        return cast(click.Command, decorate(json_option(function)))
 
     return declare

@@ -3,13 +3,13 @@
 
 import click
 
-from containerctl.commands import Name, Pid, Settings, command
+from containerctl.commands import Settings, command, container_name, task_id
 from containerctl.output import emit_json
 
 
 @command("attach web 4711 4712", "attach web 0", "attach --no-move web 4711")
-@click.argument("name", type=Name())
-@click.argument("pids", type=Pid(), metavar="PID...", nargs=-1, required=True)
+@click.argument("name", type=container_name)
+@click.argument("pids", type=task_id, metavar="PID...", nargs=-1, required=True)
 @click.option("--no-move", is_flag=True, help="Refuse a task that is in another container.")
 @click.pass_obj
 def attach(settings: Settings, name: str, pids: tuple[int, ...], no_move: bool) -> None:

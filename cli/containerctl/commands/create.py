@@ -3,12 +3,12 @@
 
 import click
 
-from containerctl.commands import Name, Settings, command
+from containerctl.commands import Settings, command, container_name
 from containerctl.output import emit_json
 
 
 @command("create web", "create --parents shop/web/cache")
-@click.argument("name", type=Name())
+@click.argument("name", type=container_name)
 @click.option("--parents", is_flag=True, help="Create missing parents too.")
 @click.pass_obj
 def create(settings: Settings, name: str, parents: bool) -> None:

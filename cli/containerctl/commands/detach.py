@@ -3,12 +3,12 @@
 
 import click
 
-from containerctl.commands import Pid, Settings, command
+from containerctl.commands import Settings, command, task_id
 from containerctl.output import emit_json
 
 
 @command("detach 4711", "detach 0")
-@click.argument("pids", type=Pid(), metavar="PID...", nargs=-1, required=True)
+@click.argument("pids", type=task_id, metavar="PID...", nargs=-1, required=True)
 @click.pass_obj
 def detach(settings: Settings, pids: tuple[int, ...]) -> None:
     """Take tasks out of their container; 0 is the caller, the process that started containerctl."""

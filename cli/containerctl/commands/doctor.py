@@ -7,7 +7,7 @@ import click
 
 from containerctl.client import Failure
 from containerctl.commands import Settings, command
-from containerctl.output import Cell, emit_json, escape, pairs, table, value
+from containerctl.output import Cell, emit_json, pairs, table, value
 
 STYLES = {"yes": "green", "no": "red", "unknown": "yellow"}
 
@@ -49,15 +49,15 @@ def _agent_check(settings: Settings, findings: dict[str, Any]) -> dict[str, Any]
 
 
 def _checks(findings: dict[str, Any]) -> list[dict[str, Any]]:
-    return [check for check in findings.get("checks") or [] if check.get("name") != "agent"]
+    return [check for check in findings.get("checks") or [] if isinstance(check, dict) and check.get("name") != "agent"]
 
 
 def _draw(checks: list[dict[str, Any]]) -> None:
-    rows = []
+    rows: list[list[str | Cell]] = []
     for check in checks:
         status = value(check.get("status"))
         rows.append([value(check.get("name")), Cell(status, STYLES.get(status, "")), value(check.get("detail"))])
     table(("CHECK", "STATUS", "DETAIL"), rows)
-    hints = [f"{value(check.get('name'))}: {escape(check['hint'])}" for check in checks if check.get("hint")]
+    hints = [f"{value(check.get('name'))}: {value(check['hint'])}" for check in checks if check.get("hint")]
     if hints:
         click.echo("\n" + "\n".join(hints))

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`containerctl ls`: the agent's list of containers comes in, a table or the list itself goes out."""
 
-from typing import Any
-
 import click
 
+from containerctl.client import Document
 from containerctl.commands import Settings, command
 from containerctl.output import PARTIAL_FOOTNOTE, emit_json, pages, table, value
 
@@ -16,7 +15,8 @@ HEADERS = ("NAME", "TASKS", "ANON", "FILE", "SHMEM", "PEAK-TASKS", "PEAK-MEM")
 @click.pass_obj
 def ls(settings: Settings, everything: bool) -> None:
     """List containers."""
-    containers = settings.client().array("GET", "/v1/containers", {"all": "true" if everything else "false"})
+    query = {"all": "true" if everything else "false"}
+    containers: list[Document] = settings.client().array("GET", "/v1/containers", query, dict)
     if settings.json:
         emit_json(containers)
         return
@@ -27,7 +27,7 @@ def ls(settings: Settings, everything: bool) -> None:
         click.echo(PARTIAL_FOOTNOTE)
 
 
-def _row(container: dict[str, Any]) -> list[str]:
+def _row(container: Document) -> list[str]:
     return [
         str(container.get("name")),
         value(container.get("num_tasks")),

@@ -3,12 +3,12 @@
 
 import click
 
-from containerctl.commands import Name, Settings, command
+from containerctl.commands import Settings, command, container_name
 from containerctl.output import emit_json
 
 
 @command("rm web", "rm --recursive shop")
-@click.argument("name", type=Name())
+@click.argument("name", type=container_name)
 @click.option("--recursive", is_flag=True, help="Kill its tasks and remove its children too.")
 @click.pass_obj
 def rm(settings: Settings, name: str, recursive: bool) -> None:

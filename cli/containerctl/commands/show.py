@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from containerctl.commands import Name, Settings, command
+from containerctl.commands import Settings, command, container_name
 from containerctl.output import PARTIAL_FOOTNOTE, emit_json, pages, pairs, size, value
 
 
 @command("show web", "show --json web | jq .num_tasks")
-@click.argument("name", type=Name())
+@click.argument("name", type=container_name)
 @click.pass_obj
 def show(settings: Settings, name: str) -> None:
     """Show every counter of the container NAME; unknown is `-`."""
@@ -26,7 +26,7 @@ def show(settings: Settings, name: str) -> None:
 
 def _rows(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """In the document's order, so that a counter which a later agent adds is shown too."""
-    for key, found in container.items():
+    for key in container:
         if key != "local":
             yield value(key), _text(container, key)
     local = container.get("local")

@@ -3,16 +3,16 @@
 
 import click
 
-from containerctl.commands import Name, Settings, command
+from containerctl.commands import Settings, command, container_name
 from containerctl.output import emit_json, value
 
 
-@command("tasks web", "tasks web | xargs ps -L -p")
-@click.argument("name", type=Name())
+@command("tasks web", "tasks web | wc -l")
+@click.argument("name", type=container_name)
 @click.pass_obj
 def tasks(settings: Settings, name: str) -> None:
     """List the task (thread) ids of the container NAME and everything below it."""
-    ids = settings.client().array("GET", "/v1/container/tasks", {"name": name})
+    ids = settings.client().array("GET", "/v1/container/tasks", {"name": name}, int)
     if settings.json:
         emit_json(ids)
     elif ids:

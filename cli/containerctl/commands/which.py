@@ -3,12 +3,12 @@
 
 import click
 
-from containerctl.commands import Pid, Settings, command
+from containerctl.commands import Settings, command, task_id
 from containerctl.output import emit_json, value
 
 
 @command("which 4711", "which 0")
-@click.argument("pid", type=Pid())
+@click.argument("pid", type=task_id)
 @click.pass_obj
 def which(settings: Settings, pid: int) -> None:
     """Print the container of the task PID; 0 is the caller, the process that started containerctl."""

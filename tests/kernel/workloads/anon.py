@@ -7,6 +7,7 @@ import ctypes
 import mmap
 import os
 import signal
+import time
 from pathlib import Path
 
 from resting import Rests, main, rest
@@ -135,17 +136,21 @@ def collapsed() -> Rests:
     memory.madvise(mmap.MADV_HUGEPAGE)
     memory.madvise(25, first * PAGE, 8 * HUGE * PAGE)
     yield rest("collapsed", {"anon": 8 * HUGE})
-    memory.close()
-    yield rest("unmapped", {"anon": 0})
+    memory.madvise(mmap.MADV_DONTNEED)
+    yield rest("dropped", {"anon": 0})
 
 
-def collapsed_by_kernel(scans: str) -> Rests:
-    """khugepaged does the same from its own thread; it works on what was touched since."""
+def collapsed_by_kernel(seconds: str) -> Rests:
+    """khugepaged does the same from its own thread."""
     memory = private(PAGES)
     first = aligned_page(memory)
     touch(memory, first, 8 * HUGE)
+    yield rest("touched", {"anon": 8 * HUGE})
     memory.madvise(mmap.MADV_HUGEPAGE)
-    _wait_for_scans(int(scans), memory, first)
+    end = time.monotonic() + float(seconds)
+    while _huge_pages() < 8 * HUGE and time.monotonic() < end:
+        touch(memory, first, 8 * HUGE)
+        time.sleep(0.1)
     yield rest("collapsed", {"anon": 8 * HUGE}, facts={"huge": _huge_pages()})
     memory.close()
     yield rest("unmapped", {"anon": 0})
@@ -156,16 +161,6 @@ def _huge_pages() -> int:
         if line.startswith("AnonHugePages:"):
             return int(line.split()[1]) * 1024 // PAGE
     return 0
-
-
-def _wait_for_scans(tenths: int, memory: mmap.mmap, first: int) -> None:
-    import time
-
-    for _ in range(tenths):
-        if _huge_pages() >= 8 * HUGE:
-            return
-        touch(memory, first, 8 * HUGE)
-        time.sleep(0.1)
 
 
 def hugetlb() -> Rests:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import signal
@@ -182,12 +183,20 @@ def memfd() -> Rests:
 def shmem_collapsed() -> Rests:
     """MADV_COLLAPSE of shared memory: new huge pages take the place of those in the cache, holes are filled."""
     memory = _share()
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    first, collapsed = -(start // PAGE) % 512, 8 * 512
     _touch(memory, PAGES, step=2)
     yield rest("touched", {"shmem": PAGES // 2})
-    memory.madvise(MADV_COLLAPSE)
-    yield rest("collapsed")
-    memory.close()
-    yield rest("closed", {"shmem": 0, "file": 0})
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    memory.madvise(MADV_COLLAPSE, first * PAGE, collapsed * PAGE)
+    yield rest("collapsed", {"shmem": (PAGES + collapsed) // 2, "file": (PAGES + collapsed) // 2})
+    _let_go(memory)
+    yield rest("let go", {"shmem": 0, "file": 0})
+
+
+def _let_go(memory: mmap.mmap) -> None:
+    """ctypes still looks at it, so it cannot be closed; its pages can be removed."""
+    memory.madvise(MADV_REMOVE)
 
 
 def reclaimed(folder: str, pages: str) -> Rests:
