@@ -7,7 +7,8 @@
 #else
 #define KEPT(kind, name) kind
 #endif
-#define KEPT_TABLE(kind, key, value, name, entries, flags) BPF_F_TABLE(KEPT(kind, name), key, value, name, entries, flags)
+#define KEPT_TABLE(kind, key, value, name, entries, flags)                                                             \
+	BPF_F_TABLE(KEPT(kind, name), key, value, name, entries, flags)
 #define KEPT_QUEUE(name, value, entries) BPF_QUEUESTACK(KEPT("queue", name), name, value, entries, 0)
 
 #define MMAPABLE (1 << 10)   /* BPF_F_MMAPABLE */

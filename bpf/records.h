@@ -17,7 +17,7 @@
 
 #define MAX_DEPTH 64 /* levels that totals and peaks are carried up */
 #define PEAK_TRIES (CPUS < 16 ? CPUS + 1 : 17)
-#define BATCH 64	   /* pages that a CPU keeps to itself before it tells the ancestors */
+#define BATCH 64 /* pages that a CPU keeps to itself before it tells the ancestors */
 
 /* What a page is counted as, in the upper half of its owner word. */
 #define OWNER_ANON 0x10000u
@@ -63,7 +63,7 @@ struct group {
 	s64 pages;	/* anon + file, behind by at most BATCH - 1 pages a CPU and column */
 	s64 pages_peak; /* highest value of pages */
 	s64 tasks_local;
-	u32 parent; /* slot, 0 above the root */
+	u32 parent;   /* slot, 0 above the root */
 	u32 children; /* slots that name this one as their parent */
 };
 

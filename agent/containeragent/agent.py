@@ -53,7 +53,9 @@ def _opened(pins: Pins, config: Config) -> Source:
     if not pins.loaded():
         _load(config)
     source = Source(pins)
-    log.info("counters of version %s, layout %d, %d slots", source.stamp.version, source.stamp.layout, source.stamp.slots)
+    log.info(
+        "counters of version %s, layout %d, %d slots", source.stamp.version, source.stamp.layout, source.stamp.slots
+    )
     return source
 
 

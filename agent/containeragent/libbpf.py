@@ -223,9 +223,7 @@ class Runnable:
         self._arguments[: len(arguments)] = [a & (2**64 - 1) for a in arguments]
         attributes = self._attributes
         attributes.retval = 0
-        result = self._syscall(
-            _SYS_BPF, BPF_PROG_TEST_RUN_CMD, C.byref(attributes), C.c_uint32(C.sizeof(attributes))
-        )
+        result = self._syscall(_SYS_BPF, BPF_PROG_TEST_RUN_CMD, C.byref(attributes), C.c_uint32(C.sizeof(attributes)))
         _checked(result, "BPF_PROG_TEST_RUN")
         return int(attributes.retval)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The metrics, as DESIGN names them, for prometheus-client.
 
-In: snapshots and the kernel's figures for our programs. Out: a Collector; sizes are bytes. The number of series is bounded:
-over the cap, containers with the least memory and tasks are left out and counted.
+In: snapshots and the kernel's figures for our programs. Out: a Collector; sizes are bytes. The number of series is
+bounded: over the cap, containers with the least memory and tasks are left out and counted.
 """
 
 from __future__ import annotations
@@ -42,10 +42,20 @@ _SERIES = (
     _Series("forks", "Threads ever started.", lambda s, page: s.forks, counter=True),
     _Series("exits", "Threads ever ended.", lambda s, page: s.exits, counter=True),
     _Series("anon_bytes", "Anonymous memory in bytes.", lambda s, page: s.total["anon"] * page),
-    _Series("file_bytes", "Page cache in bytes, tmpfs and shared memory included.", lambda s, page: s.total["file"] * page),
+    _Series(
+        "file_bytes", "Page cache in bytes, tmpfs and shared memory included.", lambda s, page: s.total["file"] * page
+    ),
     _Series("shmem_bytes", "tmpfs and shared memory in bytes.", lambda s, page: s.total["shmem"] * page),
-    _Series("memory_peak_bytes", "Highest anonymous memory plus page cache so far, in bytes.", lambda s, page: s.peak_pages * page),
-    _Series("pages_partial", "1 if pages from before the load are missing from the figures.", lambda s, page: s.partial.astype(np.int64)),
+    _Series(
+        "memory_peak_bytes",
+        "Highest anonymous memory plus page cache so far, in bytes.",
+        lambda s, page: s.peak_pages * page,
+    ),
+    _Series(
+        "pages_partial",
+        "1 if pages from before the load are missing from the figures.",
+        lambda s, page: s.partial.astype(np.int64),
+    ),
 )
 _PER_CONTAINER = len(_SERIES) + 1  # and _container_info
 
@@ -53,7 +63,9 @@ _PER_CONTAINER = len(_SERIES) + 1  # and _container_info
 class ContainerCollector(Collector):
     """Everything in one scrape. A container that vanishes meanwhile is left out."""
 
-    def __init__(self, source: Source, names: Names, paths_of: Callable[[Sequence[int]], list[str | None]], series_cap: int) -> None:
+    def __init__(
+        self, source: Source, names: Names, paths_of: Callable[[Sequence[int]], list[str | None]], series_cap: int
+    ) -> None:
         self._source = source
         self._names = names
         self._paths_of = paths_of
@@ -99,7 +111,9 @@ class ContainerCollector(Collector):
         yield _gauge("containers_dropped", "Cgroups left out of this scrape by series_cap.", dropped)
         yield _gauge("slots", "Cgroups that can be told apart at the same time.", health.slots)
         yield _gauge("slots_dead", "Slots of removed cgroups whose pages are not freed yet.", health.slots_dead)
-        yield _counter("slots_exhausted", "Cgroups that got no slot and count with their parent.", health.slots_exhausted)
+        yield _counter(
+            "slots_exhausted", "Cgroups that got no slot and count with their parent.", health.slots_exhausted
+        )
         lost = CounterMetricFamily(_PREFIX + "events_lost", "Events that could not be counted.", labels=["event"])
         lost.add_metric(["task"], health.tasks_lost)
         lost.add_metric(["page"], health.pages_lost)
@@ -108,12 +122,18 @@ class ContainerCollector(Collector):
         yield from self._programs()
 
     def _programs(self) -> Iterator[Metric]:
-        runs = CounterMetricFamily(_PREFIX + "bpf_program_runs", "Runs, while kernel.bpf_stats_enabled is set.", labels=["program"])
+        runs = CounterMetricFamily(
+            _PREFIX + "bpf_program_runs", "Runs, while kernel.bpf_stats_enabled is set.", labels=["program"]
+        )
         seconds = CounterMetricFamily(
-            _PREFIX + "bpf_program_run_seconds", "Time in runs, while kernel.bpf_stats_enabled is set.", labels=["program"]
+            _PREFIX + "bpf_program_run_seconds",
+            "Time in runs, while kernel.bpf_stats_enabled is set.",
+            labels=["program"],
         )
         missed = CounterMetricFamily(
-            _PREFIX + "bpf_program_missed", "Runs that the kernel left out because the program was running.", labels=["program"]
+            _PREFIX + "bpf_program_missed",
+            "Runs that the kernel left out because the program was running.",
+            labels=["program"],
         )
         for name, program in self._source.programs().items():
             runs.add_metric([name], program.runs)

@@ -55,7 +55,9 @@ class Pins:
     def loader_lock(self) -> Iterator[None]:
         """One loader at a time."""
         self.make_folder()
-        with locked(self.folder, Refused("EBUSY", f"another load or unload of {self.folder} is under way; wait for it")):
+        with locked(
+            self.folder, Refused("EBUSY", f"another load or unload of {self.folder} is under way; wait for it")
+        ):
             yield
 
     @contextlib.contextmanager
@@ -120,7 +122,9 @@ class Pins:
             if retired.exists() and not self.live.exists():
                 retired.rename(self.live)
             _remove(staging)
-            raise Refused.of_errno(error.errno or 5, f"pinning under {self.folder} failed", "is the BPF file system full?")
+            raise Refused.of_errno(
+                error.errno or 5, f"pinning under {self.folder} failed", "is the BPF file system full?"
+            ) from None
         _remove(retired)
 
     def remove_leftovers(self) -> None:

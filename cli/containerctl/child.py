@@ -109,7 +109,7 @@ def _restore_signals(mask: set[int]) -> None:
 
 
 def _execute(command: list[str]) -> int:
-    """As execvp(3): search PATH, go on after ENOENT and EACCES, give what is no program to the shell. Gives the errno."""
+    """As execvp(3): search PATH, go on after ENOENT and EACCES, give what is no program to sh. Gives the errno."""
     name = command[0]
     if not name:
         return errno.ENOENT

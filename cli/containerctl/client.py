@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 class Failure(Exception):
     """What was refused or failed: an errno name for scripts, one line for people, and the exit status it ends in.
 
-    `answered` is false when the agent itself could not be heard; `shown` is set by who put it into its own JSON already.
+    `answered` is false when the agent itself could not be heard; `shown` is set by who put it into JSON already.
     """
 
     def __init__(self, code: str, message: str, *, status: int = 1, answered: bool = True) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command line comes in; the command it names is imported and run; a failure goes out as one line and an exit status."""
+"""A command line comes in; the command it names is run; a failure goes out as one line and an exit status."""
 
 import importlib
 import os
@@ -77,7 +77,7 @@ def _status(arguments: Sequence[str]) -> int:
         # Parsing may have stopped before it came to --json.
         settings.json = settings.json or "--json" in arguments
         command = error.ctx.command_path if error.ctx else "containerctl"
-        message = f"{error.format_message().rstrip('.')}; see {command} --help"
+        message = f"{error.format_message().rstrip('.?')}; see {command} --help"
         return _fail(settings, Failure("EINVAL", message, status=2))
     except Failure as failure:
         return _fail(settings, failure)

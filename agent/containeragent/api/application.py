@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The API as a WSGI application: a table of routes over the container service.
 
-In: HTTP requests and who sent them. Out: JSON. Errors are {"error": {"code", "message"}} with a status that fits the code.
+In: HTTP requests and who sent them. Out: JSON. Errors are {"error": {"code", "message"}} with a status that fits the
+code.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Application:
     def __init__(self, containers: Containers, doctor: Callable[[], Any]) -> None:
         self._containers = containers
         self._routes: dict[tuple[str, str], Handler] = {
-            ("GET", "/v1/containers"): lambda request: containers.list(request.flag("all")),
+            ("GET", "/v1/containers"): lambda request: containers.documents(request.flag("all")),
             ("POST", "/v1/containers"): self._create,
             ("GET", "/v1/container"): lambda request: containers.show(request.name()),
             ("DELETE", "/v1/container"): self._remove,

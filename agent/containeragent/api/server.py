@@ -22,7 +22,7 @@ _BODY_BYTES = 1 << 20
 _HEADER_BYTES = 16 << 10
 
 
-class Server(wsgi.Server):  # type: ignore[misc]  # cheroot's stubs leave its classes untyped
+class Server(wsgi.Server):
     """A cheroot server with bounded requests that starts and stops in one call each."""
 
     max_request_header_size = _HEADER_BYTES

@@ -55,5 +55,7 @@ def _made(mount: Path, root: Path) -> Path:
     try:
         resolved.mkdir(exist_ok=True)
     except OSError as error:
-        raise Refused.of_errno(error.errno or 5, f"cgroup root {resolved} cannot be made", "its parent must exist") from None
+        raise Refused.of_errno(
+            error.errno or 5, f"cgroup root {resolved} cannot be made", "its parent must exist"
+        ) from None
     return resolved

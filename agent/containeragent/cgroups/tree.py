@@ -82,7 +82,9 @@ class Tree:
         except Refused as error:
             if error.code != "ENOENT":
                 raise
-            message = f"container {join(parts)} was not made: its parent {join(parts[:-1])} does not exist; use --parents"
+            message = (
+                f"container {join(parts)} was not made: its parent {join(parts[:-1])} does not exist; use --parents"
+            )
             raise Refused("ENOENT", message) from None
         return self.identity(parts)
 
@@ -108,7 +110,7 @@ class Tree:
             if below:
                 raise Refused(
                     "EBUSY",
-                    f"container {join(parts)} has {_some(len(below), 'child container')}; use --recursive to remove all",
+                    f"container {join(parts)} has {_some(len(below), 'child container', 's')}; use --recursive for all",
                 )
             tasks = self._processes(directory)
             if tasks:
@@ -179,9 +181,7 @@ class Tree:
             return killed
 
 
-def _some(number: int, noun: str, plural: str = "s") -> str:
-    if noun.endswith("child container"):
-        plural = "s"
+def _some(number: int, noun: str, plural: str) -> str:
     return f"{number} {noun}{plural if number != 1 else ''}"
 
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What can be done with containers: the operations behind the API.
 
-In: requests of a caller who is known by its credentials. Out: documents, or Refused. Reads take a snapshot; changes go to
-the cgroup tree and are complete or undone when they return.
+In: requests of a caller who is known by its credentials. Out: documents, or Refused. Reads take a snapshot; changes
+go to the cgroup tree and are complete or undone when they return.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from containeragent.cgroups import names
@@ -39,7 +40,7 @@ class Containers:
         self._names = name_rules
         self._changing = threading.RLock()  # one change at a time: two creates, create against rm
 
-    def list(self, all_cgroups: bool) -> list[Document]:
+    def documents(self, all_cgroups: bool) -> list[Document]:
         """Containers, sorted by path; with `all_cgroups` also those that are not managed."""
         snapshot = self._source.settled()
         paths = self._resolver.paths(snapshot.cgroup_ids)
@@ -129,7 +130,7 @@ class Containers:
             return self._remove_below(parts)
 
     def _remove_below(self, parts: Parts) -> list[str]:
-        removed = []
+        removed: list[str] = []
         for child in self._tree.children(parts):
             removed += self._remove_below((*parts, child))
         self._tree.remove(parts)
@@ -166,8 +167,7 @@ class Containers:
         """Move tasks out of their containers, into the cgroup root."""
         return self._each(pids, caller, lambda pid: self._detach_one(pid, caller), "detached")
 
-    def _each(self, pids: list[int], caller: Caller, step: object, done_word: str) -> list[int]:
-        assert callable(step)
+    def _each(self, pids: list[int], caller: Caller, step: Callable[[int], None], done_word: str) -> list[int]:
         done: list[int] = []
         with self._changing:
             for pid in pids:
@@ -218,4 +218,3 @@ def _movable(pid: int, caller: Caller) -> int:
     if caller.uid not in (0, *found.uids):
         raise Refused("EACCES", f"task {pid} belongs to user {found.uids[0]}; only that user or root may move it")
     return found.process
-

@@ -119,4 +119,3 @@ def document(container: Container, page_size: int, engine: str) -> Document:
             **dict.fromkeys(_UNKNOWN_NUMBERS),
         },
     }
-

@@ -38,9 +38,7 @@ class CounterMaps:
         return int(self.groups["tasks"][records.SLOT_ROOT])
 
     @classmethod
-    def from_descriptors(
-        cls, descriptor_of: Callable[[str], int], stamp: Stamp, writable: bool = False
-    ) -> CounterMaps:
+    def from_descriptors(cls, descriptor_of: Callable[[str], int], stamp: Stamp, writable: bool = False) -> CounterMaps:
         """Map them by name; with `writable`, `slots` and `seed_words` can be written."""
 
         def view(name: str, dtype: Any, count: int, write: bool = False) -> Array:
@@ -58,6 +56,12 @@ class CounterMaps:
     @classmethod
     def from_pins(cls, pins: Pins, stamp: Stamp) -> CounterMaps:
         """Map what is pinned. The mappings stay when the pins go."""
+        if stamp.layout != records.LAYOUT:
+            raise Refused(
+                "EPROTO",
+                f"version {stamp.version} loaded layout {stamp.layout} of the counters, this version reads layout "
+                f"{records.LAYOUT}; run `containeragent load --replace`",
+            )
 
         def descriptor_of(name: str) -> int:
             descriptor = pins.get("maps", name)

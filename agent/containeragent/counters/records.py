@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+LAYOUT = 1
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
 SLOT_FREE, SLOT_LIVE, SLOT_DEAD = 0, 1, 2

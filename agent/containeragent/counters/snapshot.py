@@ -83,7 +83,9 @@ class Snapshot:
         if at is None:
             return None
         total = {f"num_{name}" + ("_pages" if name != "tasks" else ""): int(self.total[name][at]) for name in _COLUMNS}
-        local = {f"local_{name}" + ("_pages" if name != "tasks" else ""): int(self.local[name][at]) for name in _COLUMNS}
+        local = {
+            f"local_{name}" + ("_pages" if name != "tasks" else ""): int(self.local[name][at]) for name in _COLUMNS
+        }
         return Reading(
             cgroup_id=cgroup_id,
             peak_tasks=int(self.peak_tasks[at]),
@@ -97,7 +99,7 @@ class Snapshot:
 
 
 def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column]:
-    """Anonymous, file and shmem pages of (cpus, slots) rows, summed over CPUs: what bpf/records.h says of each column."""
+    """Anonymous, file and shmem pages of (cpus, slots) rows, summed over CPUs; bpf/records.h explains the columns."""
     sums = rows.view(np.int64).reshape(*rows.shape, -1).sum(axis=0)
     column = {name: sums[:, at] for at, name in enumerate(rows.dtype.names or ()) if name != "spare"}
     became = column["insert_shmem"] + column["insert_file"] + column["add_from_anon"]
@@ -107,12 +109,28 @@ def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column]:
     return anon, file, shmem
 
 
+class Peaks:
+    """Highest values ever seen, by slot: the kernel's peaks are behind by up to a batch a CPU, and must not go back."""
+
+    def __init__(self, slots: int) -> None:
+        self._ids = np.zeros(slots, dtype=np.uint64)
+        self._highest = np.zeros(slots, dtype=np.int64)
+
+    def raised(self, tree: Topology, values: Column) -> Column:
+        """`values` of the living nodes, raised to what was seen before in the same cgroups."""
+        slots = tree.used[tree.live]
+        known = np.where(self._ids[slots] == tree.ids, self._highest[slots], 0)
+        self._ids[slots], self._highest[slots] = tree.ids, np.maximum(values, known)
+        return self._highest[slots]
+
+
 class Reader:
     """Takes snapshots. It keeps the tree between them and reads it anew only when the kernel side says it changed."""
 
     def __init__(self, maps: CounterMaps) -> None:
         self._maps = maps
         self._topology: Topology | None = None
+        self._peaks = Peaks(len(maps.slots))
 
     def _tree(self) -> Topology:
         generation = int(self._maps.state["topology"][0])
@@ -144,7 +162,7 @@ class Reader:
             total=totals,
             local={name: held[live, at] for at, name in enumerate(_COLUMNS)},
             peak_tasks=np.maximum(groups["tasks_peak"], totals["tasks"]),
-            peak_pages=np.maximum(groups["pages_peak"], totals["anon"] + totals["file"]),
+            peak_pages=self._peaks.raised(tree, np.maximum(groups["pages_peak"], totals["anon"] + totals["file"])),
             forks=groups["forks"],
             exits=groups["exits"],
             partial=partial[live] > 0,

@@ -79,7 +79,9 @@ class Source:
             self.sweep()
         lost = int(self._maps.state["tasks_lost"][0])
         if lost != self._tasks_lost:
-            log.warning("%d tasks could not be entered when they started; all tasks are scanned", lost - self._tasks_lost)
+            log.warning(
+                "%d tasks could not be entered when they started; all tasks are scanned", lost - self._tasks_lost
+            )
             programs = self._descriptors["programs"]
             tasks.scan(programs["task"], Runnable(programs["scan_process"]), self._maps.all_tasks)
             self._tasks_lost = lost

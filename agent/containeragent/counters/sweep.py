@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Give the pages of removed cgroups to their nearest living ancestors, and the slots back.
 
-In: the tree of slots. Out: owner words rewritten by the programs in bpf/sweep.c. A slot is free again only when its count
-is zero, so no later container inherits a page. One pass looks at every page frame of the host, so passes are made when
-enough slots wait or the oldest has waited long enough, not for every removal.
+In: the tree of slots. Out: owner words rewritten by the programs in bpf/sweep.c. A slot is free again only when its
+count is zero, so no later container inherits a page. One pass looks at every page frame of the host, so passes are made
+when enough slots wait or the oldest has waited long enough, not for every removal.
 """
 
 from __future__ import annotations

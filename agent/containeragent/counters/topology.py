@@ -23,8 +23,8 @@ Array = npt.NDArray[Any]
 class Topology:
     """`used` are slot numbers in use; everything else indexes into `used`.
 
-    `parent` has -1 for the root. `holder` is the node itself, or the nearest living ancestor of a dead one. `levels` are
-    the nodes of each depth but the root's, deepest first. `live` are the nodes whose cgroup exists.
+    `parent` has -1 for the root. `holder` is the node itself, or the nearest living ancestor of a dead one. `levels`
+    are the nodes of each depth but the root's, deepest first. `live` are the nodes whose cgroup exists.
     """
 
     generation: int
@@ -33,7 +33,8 @@ class Topology:
     holder: Index
     levels: tuple[Index, ...]
     live: Index
-    cgroup_ids: tuple[int, ...]  # of `live`, in its order
+    ids: Array  # cgroup ids of `live`, in its order
+    cgroup_ids: tuple[int, ...]  # the same
 
     def subtree(self, local: Array) -> Array:
         """Sums over each node and everything below it; `local` is (nodes,) or (nodes, columns)."""
@@ -78,5 +79,6 @@ def build(generation: int, slots: Array, parents: Array) -> Topology:
         holder=_holders(parent, alive),
         levels=levels,
         live=live,
+        ids=slots["cgroup_id"][used[live]],
         cgroup_ids=tuple(slots["cgroup_id"][used[live]].tolist()),
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Have the kernel finish what it put off: pages on their way to an LRU list.
 
-Each CPU gathers up to 31 pages before it puts them on a list. Until then a new tmpfs page still counts as anonymous, and
-an unmapped one as in use (mm/swap.c). MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches on all
-CPUs that have any; called on a range without pages it does nothing else.
+Each CPU gathers up to 31 pages before it puts them on a list. Until then a new tmpfs page still counts as anonymous,
+and an unmapped one as in use (mm/swap.c). MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches
+on all CPUs that have any; called on a range without pages it does nothing else.
 
 Since Linux kernel commit 7d8faaf15545 ("mm/madvise: introduce MADV_COLLAPSE sync hugepage collapse") (in v6.1);
 before, and without huge pages, each CPU is visited and MADV_COLD drains it.
@@ -45,7 +45,7 @@ class Settler:
             self._last = time.monotonic()
 
     def _advise(self, advice: int) -> bool:
-        """False if the kernel does not know it. A range without pages cannot be collapsed: that answer is the good one."""
+        """False if the kernel does not know it. That a range without pages cannot be collapsed is the good answer."""
         result = self._libc.madvise(ctypes.c_void_p(self._address), ctypes.c_size_t(_HUGE_BYTES), advice)
         return result == 0 or (advice == _MADV_COLLAPSE and self._knows_collapse(ctypes.get_errno()))
 
@@ -53,7 +53,8 @@ class Settler:
         # An unknown advice is EINVAL, and so is a range that cannot be collapsed; a length of 0 tells them apart.
         if number != errno.EINVAL:
             return True
-        return self._libc.madvise(ctypes.c_void_p(self._address), ctypes.c_size_t(0), _MADV_COLLAPSE) == 0
+        nothing = self._libc.madvise(ctypes.c_void_p(self._address), ctypes.c_size_t(0), _MADV_COLLAPSE)
+        return int(nothing) == 0
 
     def _visit_cpus(self) -> None:
         allowed = os.sched_getaffinity(0)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cgroups that exist when the programs are loaded get their slots here.
 
-The programs on cgroup_mkdir and cgroup_rmdir are attached already, so a parent is entered before its children are listed:
-whoever is made after that is entered by the program, whoever was made before is listed. A cgroup that goes while it is
-looked at is taken out again.
+The programs on cgroup_mkdir and cgroup_rmdir are attached already, and a parent is entered before its children are
+listed: whoever is made after that is entered by the program, whoever was made before is listed. A cgroup that goes
+while it is looked at is taken out again.
 """
 
 from __future__ import annotations

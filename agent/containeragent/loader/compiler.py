@@ -83,9 +83,7 @@ class Module:
     def names(self) -> list[str]:
         """The programs in the text."""
         module = self._module.module
-        return [
-            self._lib.bpf_function_name(module, i).decode() for i in range(self._lib.bpf_num_functions(module))
-        ]
+        return [self._lib.bpf_function_name(module, i).decode() for i in range(self._lib.bpf_num_functions(module))]
 
     def load(self, name: str) -> int:
         """Have the kernel verify a program; its descriptor."""

@@ -90,17 +90,14 @@ def _folio_order_offset(btf: Btf) -> int | None:
 
 def _required(name: str, value: int | None) -> int:
     if value is None:
-        raise Refused(
-            "ENOTSUP", f"this kernel's BTF has no {name}: kernels from 5.15 on do; see `containerctl doctor`"
-        )
+        raise Refused("ENOTSUP", f"this kernel's BTF has no {name}: kernels from 5.15 on do; see `containerctl doctor`")
     return value
 
 
 def definitions(btf: Btf) -> dict[str, int]:
     """Name -> value of everything that the BPF sources take from the kernel. Offsets and sizes are bytes."""
     values = {
-        name: _required(f"{struct}.{member}", btf.offset(struct, member))
-        for name, (struct, member) in _MEMBERS.items()
+        name: _required(f"{struct}.{member}", btf.offset(struct, member)) for name, (struct, member) in _MEMBERS.items()
     }
     values["PAGE_STRUCT_BYTES"] = _required("struct page", btf.size("page"))
     values["FOLIO_ORDER"] = _required("folio order", _folio_order_offset(btf))
@@ -132,7 +129,9 @@ def header(btf: Btf, **sizes: int) -> str:
             f"this kernel has no tracepoint {', '.join(missing)}: it cannot be counted with the tracepoint engine",
         )
     values = definitions(btf) | sizes
-    lines = [f"#define {name} {value}ull" if value >> 31 else f"#define {name} {value}" for name, value in values.items()]
+    lines = [
+        f"#define {name} {value}ull" if value >> 31 else f"#define {name} {value}" for name, value in values.items()
+    ]
     succeeded, owner = btf.enumerator("scan_result", "SCAN_SUCCEED"), btf.offset("mm_struct", "owner")
     if succeeded is not None and owner is not None and all(map(btf.has_tracepoint, COLLAPSE_TRACEPOINTS)):
         lines += [f"#define SCAN_SUCCEED {succeeded}", f"#define MM_OWNER {owner}", "#define HAVE_COLLAPSE_EVENTS 1"]

@@ -47,7 +47,13 @@ _OWN_MAPS = ("walks", "walk_programs")  # a new set of programs has its own
 _CGROUP_EVENTS = ("cgroup_mkdir", "cgroup_rmdir")
 _TASK_EVENTS = ("sched_process_fork", "sched_process_exit", "cgroup_attach_task")
 _RUNNABLE = (
-    "adopt_cgroup", "forget_cgroup", "retire_slot", "sweep_block", "seed_block", "confirm_block", "publish_seeded",
+    "adopt_cgroup",
+    "forget_cgroup",
+    "retire_slot",
+    "sweep_block",
+    "seed_block",
+    "confirm_block",
+    "publish_seeded",
     "scan_process",
 )
 
@@ -155,7 +161,9 @@ def _attach(module: Module, names: Iterable[str]) -> None:
 
 
 def _page_events(module: Module) -> list[str]:
-    names = [name.removeprefix(RAW_TRACEPOINT_PREFIX) for name in module.names() if name.startswith(RAW_TRACEPOINT_PREFIX)]
+    names = [
+        name.removeprefix(RAW_TRACEPOINT_PREFIX) for name in module.names() if name.startswith(RAW_TRACEPOINT_PREFIX)
+    ]
     return [name for name in names if name not in _CGROUP_EVENTS + _TASK_EVENTS]
 
 
@@ -237,7 +245,8 @@ def _load_locked(pins: Pins, options: Options, replace: bool, say: Say) -> Stamp
         present = None
     if present and not replace:
         _check_present(present)
-        say(f"already loaded by version {present.version}")
+        differs = "" if present.digest == sources.digest() else "; its programs differ: `load --replace` exchanges them"
+        say(f"already loaded by version {present.version}{differs}")
         return present
     same = present is not None and present.layout == sources.layout()
     kept = present if same else None

@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -57,7 +57,8 @@ def command(*examples: str, **settings: Any) -> Callable[[Callable[..., Any]], c
     epilog = "\b\nExamples:\n" + "\n".join(f"  containerctl {example}" for example in examples)
 
     def declare(function: Callable[..., Any]) -> click.Command:
+        decorate: Callable[[Callable[..., Any]], click.Command]
         decorate = click.command(context_settings=context_settings, epilog=epilog, **settings)
-        return cast(click.Command, decorate(json_option(function)))
+        return decorate(json_option(function))
 
     return declare

@@ -13,7 +13,10 @@ from containerctl.output import emit_json
 @click.option("--no-move", is_flag=True, help="Refuse a task that is in another container.")
 @click.pass_obj
 def attach(settings: Settings, name: str, pids: tuple[int, ...], no_move: bool) -> None:
-    """Put tasks into the container NAME; 0 is the caller, the process that started containerctl."""
+    """Put tasks into the container NAME.
+
+    0 is the caller: the process that started containerctl, which is the shell it was typed in.
+    """
     body = {"pids": list(pids), "move": not no_move}
     attached = settings.client().document("POST", "/v1/container/tasks", {"name": name}, body)
     if settings.json:

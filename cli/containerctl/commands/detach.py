@@ -11,7 +11,10 @@ from containerctl.output import emit_json
 @click.argument("pids", type=task_id, metavar="PID...", nargs=-1, required=True)
 @click.pass_obj
 def detach(settings: Settings, pids: tuple[int, ...]) -> None:
-    """Take tasks out of their container; 0 is the caller, the process that started containerctl."""
+    """Take tasks out of their container.
+
+    0 is the caller: the process that started containerctl, which is the shell it was typed in.
+    """
     detached = settings.client().document("POST", "/v1/detach", body={"pids": list(pids)})
     if settings.json:
         emit_json(detached)

@@ -11,7 +11,10 @@ from containerctl.output import emit_json, value
 @click.argument("name", type=container_name)
 @click.pass_obj
 def tasks(settings: Settings, name: str) -> None:
-    """List the task (thread) ids of the container NAME and everything below it."""
+    """List the tasks (thread ids) of the container NAME.
+
+    Those of the containers below it are among them.
+    """
     ids = settings.client().array("GET", "/v1/container/tasks", {"name": name}, int)
     if settings.json:
         emit_json(ids)

@@ -11,7 +11,10 @@ from containerctl.output import emit_json, value
 @click.argument("pid", type=task_id)
 @click.pass_obj
 def which(settings: Settings, pid: int) -> None:
-    """Print the container of the task PID; 0 is the caller, the process that started containerctl."""
+    """Print the container of the task PID.
+
+    0 is the caller: the process that started containerctl, which is the shell it was typed in.
+    """
     found = settings.client().document("GET", "/v1/task", {"pid": pid})
     if settings.json:
         emit_json(found)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run test check lint format bench lock clean
+
+PYTHON := .venv/bin/python
+# Options of the agent, of pytest and of the benchmark: make run ARGS="--engine tracepoint"
+ARGS :=
+UV := uv==0.13.9
+LOCK := build/lock/bin/uv --no-cache pip compile pyproject.toml --group build --universal --fork-strategy fewest \
+	--python /usr/bin/python3 --python-version 3.11 --upgrade --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --quiet
+SOURCES := '*.py' '*.c' '*.h' '*.sh' '*.toml' '*.yaml' '*.yml' '*.service' '*.socket' '*.slice' '*.mk' Makefile .ci/run \
+	.clang-format
+
+help: ## list these targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 14
+
+setup: ## install what the agent needs, and the agent into .venv (as root where Debian packages are missing)
+	@deploy/setup.sh run
+
+setup-dev:
+	@deploy/setup.sh dev
+
+run: setup ## set up what is missing and run the agent in the foreground (as root)
+	@exec .venv/bin/containeragent run $(ARGS)
+
+test: lint ## set up what is missing, then run the checks and every test (as root)
+	$(PYTHON) -m pytest -q -ra $(ARGS)
+
+check: lint ## the fast part: lint, types, layout, unit tests
+	$(PYTHON) -m pytest -q tests/unit $(ARGS)
+
+lint: setup-dev
+	.venv/bin/ruff check --quiet --output-format concise
+	.venv/bin/ruff format --check --output-format concise
+	$(PYTHON) -m mypy --no-error-summary
+	.venv/bin/clang-format --dry-run -Werror bpf/*.[ch]
+	@missing=$$(git grep --no-index --exclude-standard -L SPDX-License-Identifier -- $(SOURCES) || true); \
+	[ -z "$$missing" ] || { printf 'no SPDX-License-Identifier line: %s\n' $$missing; exit 1; }
+
+format: setup-dev ## lay every source file out as check wants it
+	.venv/bin/ruff check --quiet --fix --select I
+	.venv/bin/ruff format
+	.venv/bin/clang-format -i bpf/*.[ch]
+
+bench: setup ## measure the cost of counting and of reading, beside peers (as root)
+	@exec $(PYTHON) -m bench $(ARGS)
+
+lock: ## bring requirements.lock and requirements-dev.lock to the newest versions that pyproject.toml allows
+	@/usr/bin/python3 -m venv build/lock
+	@build/lock/bin/pip --disable-pip-version-check install --quiet $(UV)
+	$(LOCK) -o requirements.lock
+	$(LOCK) -o requirements-dev.lock --extra dev --constraints requirements.lock
+
+clean: ## remove .venv, build results and caches
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

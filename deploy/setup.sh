@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# setup.sh run|dev   Make .venv with what the agent needs (run), and with what its tests need too (dev).
+# Installs only what is missing, Debian packages among it; in .venv exactly what the lock files say.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly wanted=$1 system=/usr/bin/python3 python=.venv/bin/python
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+exec 9< . && flock 9 # two at a time would spoil .venv for each other
+
+say() { echo "setup: $*"; }
+fail() { say "$*" >&2; exit 1; }
+quietly() { "$@" > "$log" 2>&1 9<&- || { cat "$log" >&2; fail "failed: $*"; }; }
+imports() { "$1" -I -c "$2" 2> "$log"; }
+
+install_packages() {
+    (($# > 0)) || return 0
+    command -v apt-get > /dev/null || fail "this is no Debian: install what Debian calls $* for $system, then try again"
+    ((EUID == 0)) || fail "not root: do this as root, or first: sudo apt-get install $*"
+    say "installing Debian packages: $*"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update > "$log" 2>&1 || say "apt-get update failed, going on with the package lists that are there"
+    quietly apt-get -qq install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+}
+
+install_locked() {
+    say "installing the packages of $1"
+    quietly "$python" -m pip --disable-pip-version-check install --require-hashes --only-binary :all: -r "$1"
+}
+
+key=$({ cat pyproject.toml requirements*.lock deploy/setup.sh; pwd; "$system" -V; } | sha256sum)
+up_to_date() { [[ -f .venv/setup-$1 && $(< ".venv/setup-$1") == "$key" ]]; }
+
+packages=()
+imports "$system" 'from bcc import BPF' || packages+=(python3-bpfcc)
+up_to_date run || imports "$system" 'import ensurepip' || packages+=(python3-venv)
+install_packages "${packages[@]}"
+imports "$system" 'import sys; assert sys.version_info >= (3, 11)' || fail "$system is older than Python 3.11"
+
+if ! up_to_date run; then
+    say "making .venv with $("$system" -V)"
+    quietly "$system" -m venv --clear --system-site-packages .venv # bcc is a package of the system
+    install_locked requirements.lock
+    quietly "$python" -m pip --disable-pip-version-check install --no-build-isolation --no-deps --no-index -e .
+    echo "$key" > .venv/setup-run
+fi
+if [[ $wanted == dev ]] && ! up_to_date dev; then
+    install_locked requirements-dev.lock
+    echo "$key" > .venv/setup-dev
+fi
+imports "$python" 'from bcc import BPF' || fail "bcc does not import in .venv: $(tail -n 1 "$log"); try: apt-get install --reinstall python3-bpfcc"
+say "ready after $SECONDS s"
