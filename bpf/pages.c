@@ -47,7 +47,7 @@ static __always_inline void fill_word(struct block *block, u32 first, u32 word)
 
 /*
  * Memory of programs is allocated movable and with GFP_HARDWALL (GFP_HIGHUSER_MOVABLE); zsmalloc's is movable only.
- * It is counted as anonymous at once. The page cache and the LRU say later if it became something else.
+ * It is counted as anonymous at once. What it really becomes shows later (filemap.c).
  */
 RAW_TRACEPOINT_PROBE(mm_page_alloc)
 {
@@ -65,15 +65,18 @@ RAW_TRACEPOINT_PROBE(mm_page_alloc)
 	if (!row)
 		return 0;
 	u32 first = frame & (BLOCK_PAGES - 1);
+	u32 word = slot | OWNER_ANON | (gfp & GFP_ZERO ? OWNER_ZEROED : 0);
 	if (!order)
-		fill_word(block, first, slot | OWNER_ANON);
+		fill_word(block, first, word);
 	else
-		fill_words(ctx, block, first, slot | OWNER_ANON);
+		fill_words(ctx, block, first, word);
 	if (order == 9)
 		note_huge_page(frame);
 	s64 old = row->alloc_anon, new = old + pages_allocated(ctx);
 	row->alloc_anon = new;
 	publish_column(slot, old, new, 1);
+	if (!(word & OWNER_ZEROED) && list_undecided(frame))
+		page_programs.call(ctx, DECIDE_OWN);
 	return 0;
 }
 

@@ -24,7 +24,8 @@
 #define OWNER_FILE 0x20000u
 #define OWNER_SHMEM 0x40000u
 #define OWNER_TYPE (OWNER_ANON | OWNER_FILE | OWNER_SHMEM)
-#define OWNER_SEEDED 0x80000u /* entered at load; gone with the first event on the page */
+#define OWNER_SEEDED 0x80000u  /* entered at load; gone with the first event on the page */
+#define OWNER_ZEROED 0x100000u /* allocated zeroed: anonymous for good, page cache and tmpfs clear pages themselves */
 
 #define BLOCK_PAGES 512
 
@@ -43,15 +44,13 @@ struct row {
 	s64 free_file;	   /* mm_page_free: - file, shmem among them */
 	s64 add_file;	   /* mm_filemap_add_to_page_cache: + file of pages that nobody had */
 	s64 add_from_anon; /* mm_filemap_add_to_page_cache: anon that became file */
-	s64 insert_shmem;  /* mm_lru_insertion: anon that became shmem (and file) */
-	s64 insert_file;   /* mm_lru_insertion: anon that became file */
 	s64 delete_file;   /* mm_filemap_delete_from_page_cache: - file, shmem among them */
 	s64 free_shmem;	   /* mm_page_free: - shmem */
 	s64 delete_shmem;  /* mm_filemap_delete_from_page_cache: - shmem */
-	s64 adjust_anon;   /* migration, collapse, seeding, inheritance, repair */
+	s64 adjust_anon;   /* tmpfs, migration, collapse, seeding, inheritance, repair */
 	s64 adjust_file;
 	s64 adjust_shmem;
-	s64 spare[3];
+	s64 spare[5];
 };
 
 /* One a slot, shared by all CPUs. Totals and peaks cover the slot and everything below it. */
@@ -79,6 +78,19 @@ struct slot {
 	u32 heir;    /* slot that the pages of a dead one go to while the agent sweeps */
 };
 
+/*
+ * Pages of a CPU that may still turn out to be tmpfs or page cache, by frame: those that were not allocated zeroed.
+ * They are looked at together when the list is full, and whenever the agent wants exact figures.
+ */
+#define UNDECIDED_PAGES 32
+
+struct undecided {
+	u64 length;
+	u64 next; /* the one to look at, while the list is gone through */
+	u64 kept;
+	u64 frame[UNDECIDED_PAGES];
+};
+
 /* One for the whole host. */
 struct state {
 	u64 topology;	     /* changes with every slot taken or left */
@@ -86,6 +98,6 @@ struct state {
 	u64 slots_exhausted; /* cgroups that got no slot of their own */
 	u64 tasks_lost;	     /* tasks that could not be entered, until the next scan of all tasks */
 	u64 pages_lost;	     /* events on page frames beyond the owner map */
-	u64 pages_unclaimed; /* page-cache pages that moved and whose container was not found: counted with the root */
+	u64 pages_undecided; /* pages that were neither mapped nor cached for long, and stay counted as anonymous */
 	u64 spare[2];
 };

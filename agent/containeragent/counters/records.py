@@ -17,15 +17,13 @@ ROW = np.dtype(
         ("free_file", "i8"),
         ("add_file", "i8"),
         ("add_from_anon", "i8"),
-        ("insert_shmem", "i8"),
-        ("insert_file", "i8"),
         ("delete_file", "i8"),
         ("free_shmem", "i8"),
         ("delete_shmem", "i8"),
         ("adjust_anon", "i8"),
         ("adjust_file", "i8"),
         ("adjust_shmem", "i8"),
-        ("spare", "i8", (3,)),
+        ("spare", "i8", (5,)),
     ]
 )
 
@@ -55,6 +53,8 @@ SLOT = np.dtype(
     ]
 )
 
+UNDECIDED = np.dtype([("length", "u8"), ("next", "u8"), ("kept", "u8"), ("frame", "u8", (32,))])
+
 STATE = np.dtype(
     [
         ("topology", "u8"),
@@ -62,7 +62,7 @@ STATE = np.dtype(
         ("slots_exhausted", "u8"),
         ("tasks_lost", "u8"),
         ("pages_lost", "u8"),
-        ("pages_unclaimed", "u8"),
+        ("pages_undecided", "u8"),
         ("spare", "u8", (2,)),
     ]
 )

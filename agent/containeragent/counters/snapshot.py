@@ -32,7 +32,7 @@ class Health:
     slots_exhausted: int
     tasks_lost: int
     pages_lost: int
-    pages_unclaimed: int
+    pages_undecided: int
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column]:
     """Anonymous, file and shmem pages of (cpus, slots) rows, summed over CPUs; bpf/records.h explains the columns."""
     sums = rows.view(np.int64).reshape(*rows.shape, -1).sum(axis=0)
     column = {name: sums[:, at] for at, name in enumerate(rows.dtype.names or ()) if name != "spare"}
-    became = column["insert_shmem"] + column["insert_file"] + column["add_from_anon"]
-    anon = column["alloc_anon"] - column["free_anon"] - became + column["adjust_anon"]
-    file = column["add_file"] + became - column["free_file"] - column["delete_file"] + column["adjust_file"]
-    shmem = column["insert_shmem"] - column["free_shmem"] - column["delete_shmem"] + column["adjust_shmem"]
+    became_file = column["add_from_anon"]
+    anon = column["alloc_anon"] - column["free_anon"] - became_file + column["adjust_anon"]
+    file = column["add_file"] + became_file - column["free_file"] - column["delete_file"] + column["adjust_file"]
+    shmem = column["adjust_shmem"] - column["free_shmem"] - column["delete_shmem"]
     return anon, file, shmem
 
 
@@ -179,5 +179,5 @@ class Reader:
             slots_exhausted=int(state["slots_exhausted"]),
             tasks_lost=int(state["tasks_lost"]),
             pages_lost=int(state["pages_lost"]),
-            pages_unclaimed=int(state["pages_unclaimed"]),
+            pages_undecided=int(state["pages_undecided"]),
         )

@@ -14,10 +14,10 @@ import time
 
 from containeragent import libbpf, tasks
 from containeragent.counters.maps import CounterMaps
+from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Snapshot
 from containeragent.counters.sweep import Programs, Sweeper
 from containeragent.errors import Refused
-from containeragent.host.settle import Settler
 from containeragent.libbpf import ProgramInfo, Runnable
 from containeragent.pins import KINDS, Pins
 from containeragent.stamp import Stamp
@@ -37,7 +37,7 @@ class Source:
         self._descriptors = {kind: {name: pins.get(kind, name) for name in pins.names(kind)} for kind in KINDS}
         self._maps = CounterMaps.from_pins(pins, stamp)
         self._reader = Reader(self._maps)
-        self._settler = Settler()
+        self._settler = Settler(self._maps, Runnable(self._descriptors["programs"]["decide_given"]))
         self._lock = threading.Lock()
         self._locks = contextlib.ExitStack()
         self._tasks_lost = int(self._maps.state["tasks_lost"][0])

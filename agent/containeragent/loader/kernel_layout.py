@@ -30,6 +30,10 @@ _MEMBERS = {
     "CSS_PARENT": ("cgroup_subsys_state", "parent"),
     "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),
     "KERNFS_NODE_ID": ("kernfs_node", "id"),
+    "MAPPING_PAGES": ("address_space", "i_pages"),
+    "XARRAY_HEAD": ("xarray", "xa_head"),
+    "XA_NODE_SHIFT": ("xa_node", "shift"),
+    "XA_NODE_SLOTS": ("xa_node", "slots"),
     "PAGE_FLAGS": ("page", "flags"),
     "PAGE_MAPPING": ("page", "mapping"),
     "PAGE_COMPOUND_HEAD": ("page", "compound_head"),
@@ -45,7 +49,6 @@ REQUIRED_TRACEPOINTS = (
     "mm_page_free",
     "mm_filemap_add_to_page_cache",
     "mm_filemap_delete_from_page_cache",
-    "mm_lru_insertion",
 )
 MIGRATION_TRACEPOINTS = (
     "set_migration_pte",
@@ -53,7 +56,7 @@ MIGRATION_TRACEPOINTS = (
     "set_migration_pmd",
     "remove_migration_pmd",
 )
-COMPACTION_TRACEPOINT = "mm_compaction_isolate_migratepages"
+COMPACTION_TRACEPOINTS = ("mm_compaction_isolate_migratepages", "mm_migrate_pages")
 
 COLLAPSE_TRACEPOINTS = ("mm_collapse_huge_page", "mm_khugepaged_collapse_file")
 
@@ -106,6 +109,7 @@ def definitions(btf: Btf) -> dict[str, int]:
     values["PG_LRU"] = _required("PG_lru", btf.enumerator("pageflags", "PG_lru"))
     values["PG_SWAPBACKED"] = _required("PG_swapbacked", btf.enumerator("pageflags", "PG_swapbacked"))
     values["GFP_USER_MOVABLE"] = _gfp_bit(btf, "MOVABLE", 0x8) | _gfp_bit(btf, "HARDWALL", 0x100000)
+    values["GFP_ZERO"] = _gfp_bit(btf, "ZERO", 0x100)
     values["PF_EXITING"] = _PF_EXITING
     values["PF_KTHREAD"] = _PF_KTHREAD
     return values
@@ -135,7 +139,7 @@ def header(btf: Btf, **sizes: int) -> str:
     succeeded, owner = btf.enumerator("scan_result", "SCAN_SUCCEED"), btf.offset("mm_struct", "owner")
     if succeeded is not None and owner is not None and all(map(btf.has_tracepoint, COLLAPSE_TRACEPOINTS)):
         lines += [f"#define SCAN_SUCCEED {succeeded}", f"#define MM_OWNER {owner}", "#define HAVE_COLLAPSE_EVENTS 1"]
-    if btf.has_tracepoint(COMPACTION_TRACEPOINT):
+    if all(map(btf.has_tracepoint, COMPACTION_TRACEPOINTS)):
         lines.append("#define HAVE_COMPACTION_EVENTS 1")
     migration = _X86_MIGRATION if has_migration_events(btf) else _NO_MIGRATION
     return "#include <linux/types.h>\n" + "\n".join(lines) + "\n" + migration

@@ -39,11 +39,17 @@ KEPT_MAPS = (
     "id_cache",
     "free_slots",
     "task_slots",
+    "undecided",
     "moves",
     "seed_words",
     "stamp",
 )
-_OWN_MAPS = ("walks", "walk_programs")  # a new set of programs has its own
+# A new set of programs has its own. Indexes are WALK_... of bpf/tasks.c, DECIDE_... and CLAIM of bpf/filemap.c.
+_TAIL_CALLS = {
+    "walk_programs": ("walk_threads", "scan_threads"),
+    "page_programs": ("decide_own", "claim_moved"),
+}
+_OWN_MAPS = ("walks", *_TAIL_CALLS)
 _CGROUP_EVENTS = ("cgroup_mkdir", "cgroup_rmdir")
 _TASK_EVENTS = ("sched_process_fork", "sched_process_exit", "cgroup_attach_task")
 _RUNNABLE = (
@@ -149,9 +155,10 @@ def _compile(options: Options, kept: Stamp | None, kept_in: Path | None) -> tupl
 
 def _load_programs(module: Module) -> None:
     module.load_all()
-    for index, name in enumerate(("walk_threads", "scan_threads")):  # WALK_MOVED, WALK_FOUND of bpf/tasks.c
-        key, program = index.to_bytes(4, "little"), module.load(name).to_bytes(4, "little")
-        libbpf.map_update(module.map_fd("walk_programs"), key, program)
+    for table, names in _TAIL_CALLS.items():
+        for index, name in enumerate(names):
+            key, program = index.to_bytes(4, "little"), module.load(name).to_bytes(4, "little")
+            libbpf.map_update(module.map_fd(table), key, program)
 
 
 def _attach(module: Module, names: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ from containerctl.output import UNKNOWN, emit_json, escape, pages, pairs, value
 NOT_STARTED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 # Signals are held back meanwhile, so an agent that hangs must not keep Ctrl-C waiting for long.
 SETUP_SECONDS = 10.0
-COUNTERS = ("peak_tasks", "peak_pages", "num_anon_pages", "num_file_pages", "page_size")
+COUNTERS = ("peak_tasks", "peak_pages", "num_anon_pages", "num_file_pages", "page_size", "forks")
 
 
 class Ending(NamedTuple):
@@ -158,15 +158,12 @@ def _decode(status: int) -> tuple[int, str | None]:
 
 def _report(name: str, end: tuple[int, str | None], wall: float, ending: Ending, keep: bool) -> Document:
     counters = ending.counters or {}
-    forks = counters.get("forks")
     return {
         "name": name,
         "exit_status": end[0],
         "signal": end[1],
         "wall_seconds": round(wall, 6),
         **{key: counters.get(key) for key in COUNTERS},
-        # The agent counts forks inside the container; the command itself was forked outside.
-        "forks": None if forks is None else forks + 1,
         "killed": ending.killed,
         "kept": keep,
     }

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Have the kernel finish what it put off: pages on their way to an LRU list.
+"""Finish what was put off, so that a snapshot is exact: the kernel's batches of pages, and our lists of undecided ones.
 
-Each CPU gathers up to 31 pages before it puts them on a list. Until then a new tmpfs page still counts as anonymous,
-and an unmapped one as in use (mm/swap.c). MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches
+Each CPU gathers up to 31 pages before it puts them on a list. Until then an unmapped page is still in use (mm/swap.c). MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches
 on all CPUs that have any; called on a range without pages it does nothing else.
 
 Since Linux kernel commit 7d8faaf15545 ("mm/madvise: introduce MADV_COLLAPSE sync hugepage collapse") (in v6.1);
@@ -18,14 +17,19 @@ import os
 import threading
 import time
 
+from containeragent.counters.maps import CounterMaps
+from containeragent.libbpf import Runnable
+
 _MADV_COLD, _MADV_COLLAPSE = 20, 25
 _HUGE_BYTES = 2 << 20
 
 
 class Settler:
-    """Drains at most once in `interval_seconds`, however many ask."""
+    """Settles at most once in `interval_seconds`, however many ask. `decide` is decide_given of bpf/filemap.c."""
 
-    def __init__(self, interval_seconds: float = 0.2) -> None:
+    def __init__(self, maps: CounterMaps, decide: Runnable, interval_seconds: float = 0.2) -> None:
+        self._maps = maps
+        self._decide = decide
         self._interval = interval_seconds
         self._last = -interval_seconds
         self._lock = threading.Lock()
@@ -36,13 +40,20 @@ class Settler:
         self._libc = ctypes.CDLL(None, use_errno=True)
 
     def settle(self) -> None:
-        """Return when the batches that were pending at the call are on their lists."""
+        """Return when what was pending at the call is done."""
         with self._lock:
             if time.monotonic() - self._last < self._interval:
                 return
             if not self._advise(_MADV_COLLAPSE):
                 self._visit_cpus()
+            self._decide_listed()
             self._last = time.monotonic()
+
+    def _decide_listed(self) -> None:
+        """Pages that may be tmpfs or page cache: struct page says by now."""
+        for cpu, length in enumerate(self._maps.undecided["length"].tolist()):
+            for page in range(length):
+                self._decide(cpu, page)
 
     def _advise(self, advice: int) -> bool:
         """False if the kernel does not know it. That a range without pages cannot be collapsed is the good answer."""
