@@ -19,11 +19,12 @@ RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
 {
 	u64 folio = ctx->args[0], frame = frame_of(folio);
 	u32 word = word_at(frame);
-	if (word & (OWNER_FILE | OWNER_SHMEM))
+	u32 pages = folio_pages(folio);
+	if (word & (OWNER_FILE | OWNER_SHMEM) || (!word && pages >= BLOCK_PAGES)) /* the latter: hugetlbfs */
 		return 0;
 	/* Not movable, so not counted yet (block devices, some file systems): whoever reads it pays. */
 	u32 slot = word ? word & SLOT_MASK : current_slot();
-	u64 turned = retype(frame, folio_pages(folio), word, slot | OWNER_FILE);
+	u64 turned = retype(frame, pages, word, slot | OWNER_FILE);
 	struct row *row = row_of(slot);
 	if (!row)
 		return 0;

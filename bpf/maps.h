@@ -36,7 +36,7 @@ struct move_key {
 	u64 mapping; /* address_space or anon_vma */
 	u64 index;
 };
-KEPT_TABLE("lru_hash", struct move_key, u64, moves, 8192, 0); /* evicts only what was never finished */
+KEPT_TABLE("lru_hash", struct move_key, u64, moves, 8192, 0); /* evicts what moved long ago */
 
 /* The owner words that the loader seeds a block with, or expects there. */
 KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);

@@ -12,19 +12,7 @@
  * itself (an XArray) says where the page of that file and index is now.
  */
 
-static __always_inline void note_move(u64 frame, u32 owner)
-{
-	u64 page = VMEMMAP_BASE + frame * PAGE_STRUCT_BYTES, head = read_u64(page + PAGE_COMPOUND_HEAD);
-	u64 folio = head & 1 ? head - 1 : page, word = owner;
-	struct move_key key = {
-		read_u64(folio + PAGE_MAPPING),
-		read_u64(folio + FOLIO_INDEX) + (page - folio) / PAGE_STRUCT_BYTES,
-	};
-	moves.update(&key, &word);
-}
-
-/* The word of the page that moved to a frame, 0 if none is known. */
-static __always_inline u32 take_move(u64 frame)
+static __always_inline struct move_key move_key_of(u64 frame)
 {
 	u64 page = VMEMMAP_BASE + frame * PAGE_STRUCT_BYTES, head = read_u64(page + PAGE_COMPOUND_HEAD);
 	u64 folio = head & 1 ? head - 1 : page;
@@ -32,23 +20,25 @@ static __always_inline u32 take_move(u64 frame)
 		read_u64(folio + PAGE_MAPPING),
 		read_u64(folio + FOLIO_INDEX) + (page - folio) / PAGE_STRUCT_BYTES,
 	};
-	u64 *found = moves.lookup(&key);
-	if (!found)
-		return 0;
-	u32 word = *found;
-	moves.delete(&key);
-	return word;
+	return key;
 }
 
 #ifdef HAVE_MIGRATION_EVENTS
+/*
+ * What was noted stays until it is evicted or noted anew: after a copy on write two pages have the same anon_vma and
+ * index, and both may be moving.
+ */
 static __always_inline int move_begins(u64 entry)
 {
 	u64 frame = MIGRATION_ENTRY_FRAME(entry);
 	u32 index = frame >> 9;
 	struct block *block = owners.lookup(&index);
-	u32 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : 0;
+	u64 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : 0;
+	struct move_key key = move_key_of(frame);
 	if (word)
-		note_move(frame, word);
+		moves.update(&key, &word);
+	else
+		moves.delete(&key);
 	return 0;
 }
 
@@ -56,11 +46,13 @@ static __always_inline int move_begins(u64 entry)
 static __always_inline int move_ends(u64 entry, u32 pages)
 {
 	u64 frame = ENTRY_FRAME(entry);
-	u32 index = frame >> 9, first = frame & (BLOCK_PAGES - 1), word = take_move(frame), other;
+	u32 index = frame >> 9, first = frame & (BLOCK_PAGES - 1), other;
 	struct block *block = owners.lookup(&index);
-	if (!block || !word)
+	struct move_key key = move_key_of(frame);
+	u64 *noted = moves.lookup(&key);
+	if (!block || !noted)
 		return 0;
-	u32 was = block->word[first];
+	u32 word = *noted, was = block->word[first];
 	if (was == word) /* it came back: the move failed */
 		return 0;
 	u64 changed = change_words(block, first, pages, was, word, &other);
@@ -92,32 +84,39 @@ RAW_TRACEPOINT_PROBE(remove_migration_pmd)
 #endif
 
 #ifdef HAVE_COMPACTION_EVENTS
-#define TAKEN_PAGES 32 /* COMPACT_CLUSTER_MAX */
+#define TAKEN_FOLIOS 256 /* a power of two; COMPACT_CLUSTER_MAX pages are taken at a time, several times in a batch */
+#define CLAIMED_AT_ONCE 32
 
-struct taken_page {
+/* A folio of page cache that a thread is about to move, and how far it was found again. A large one may be split. */
+struct taken_folio {
 	u64 mapping;
 	u64 index;
+	u64 pages;
 	u64 word;
-	u64 folio; /* where it is after the move */
-	u64 was;   /* the word there until then */
-	u64 changed;
+	u64 done; /* pages looked for */
 };
 
-/* Page-cache pages that a thread is about to move. */
+/* What is found is kept here, in a map, so that the verifier forgets how it was found. */
 struct taken {
 	u64 length;
 	u64 next;
-	struct taken_page page[TAKEN_PAGES];
+	u64 word;    /* what this step gives back */
+	u64 changed; /* and to how many pages */
+	u64 found;
+	u64 large;
+	struct taken_folio folio[TAKEN_FOLIOS];
 };
-BPF_TABLE("array", u32, struct taken, no_pages, 1);
-BPF_TABLE("lru_hash", u32, struct taken, taken, 256);
+BPF_TABLE("array", u32, struct taken, nothing_taken, 1);
+BPF_TABLE("lru_hash", u32, struct taken, taken, 64);
 
-static __always_inline void take_page(struct taken *list, u64 page, u32 word)
+static __always_inline void take_folio(struct taken *list, u64 page, u32 word)
 {
-	struct taken_page *entry = &list->page[list->length++ & (TAKEN_PAGES - 1)];
-	entry->mapping = read_u64(page + PAGE_MAPPING);
-	entry->index = read_u64(page + FOLIO_INDEX);
-	entry->word = word;
+	struct taken_folio *folio = &list->folio[list->length++ & (TAKEN_FOLIOS - 1)];
+	folio->mapping = read_u64(page + PAGE_MAPPING);
+	folio->index = read_u64(page + FOLIO_INDEX);
+	folio->pages = folio_pages(page);
+	folio->word = word;
+	folio->done = 0;
 }
 
 /* A range within one pageblock; what was taken from it is off the LRU lists now. */
@@ -127,7 +126,7 @@ RAW_TRACEPOINT_PROBE(mm_compaction_isolate_migratepages)
 	u32 index = start >> 9, first = start & (BLOCK_PAGES - 1), frames = ctx->args[1] - start;
 	u32 thread = bpf_get_current_pid_tgid(), zero = 0;
 	struct block *block = owners.lookup(&index);
-	struct taken *list = taken.lookup(&thread), *empty = no_pages.lookup(&zero);
+	struct taken *list = taken.lookup(&thread), *empty = nothing_taken.lookup(&zero);
 	if (!block || !ctx->args[3] || !empty)
 		return 0;
 	if (!list) {
@@ -136,7 +135,6 @@ RAW_TRACEPOINT_PROBE(mm_compaction_isolate_migratepages)
 		if (!list)
 			return 0;
 	}
-	list->length = 0;
 	for (u32 i = 0; i < BLOCK_PAGES && i < frames; i++) {
 		u32 at = (first + i) & (BLOCK_PAGES - 1), word = block->word[at];
 		if (!(word & (OWNER_FILE | OWNER_SHMEM)))
@@ -144,7 +142,7 @@ RAW_TRACEPOINT_PROBE(mm_compaction_isolate_migratepages)
 		u64 page = VMEMMAP_BASE + (start - first + at) * PAGE_STRUCT_BYTES;
 		if (read_u64(page + PAGE_FLAGS) & (1ull << PG_LRU) || read_u64(page + PAGE_COMPOUND_HEAD) & 1)
 			continue;
-		take_page(list, page, word);
+		take_folio(list, page, word);
 	}
 	return 0;
 }
@@ -162,37 +160,69 @@ static __always_inline u64 cached_folio(u64 mapping, u64 index)
 	return entry & 3 ? 0 : entry;
 }
 
-/* Find where a page is now; false if it is not in the cache any more or has its owner already. */
-static __always_inline bool find_page(struct taken_page *page)
+/* Give one page that moved its owner back; a large folio is only noted. */
+static __always_inline void claim_page(struct taken *list, struct taken_folio *taken)
 {
-	u64 folio = cached_folio(page->mapping, page->index);
-	page->folio = folio;
-	return folio && read_u64(folio + PAGE_MAPPING) == page->mapping && word_at(frame_of(folio)) != page->word;
+	list->word = taken->word;
+	list->found = cached_folio(taken->mapping, taken->index + taken->done);
+	taken->done++;
+	u64 folio = *(volatile u64 *)&list->found;
+	if (!folio || read_u64(folio + PAGE_MAPPING) != taken->mapping)
+		return;
+	if (read_u64(folio + PAGE_FLAGS) & (1ull << PG_HEAD)) {
+		list->large = folio;
+		return;
+	}
+	u64 frame = frame_of(folio);
+	u32 was = word_at(frame);
+	if (was == (u32)list->word || !retype(frame, 1, was, list->word))
+		return;
+	adjust(list->word, 1);
+	adjust(was, -1); /* the ancestors' peaks are not told: only a page from another allocator has one */
+	list->changed++;
 }
 
-/* Give the page its owner back; says what its word was until now, and how many pages it has. */
-static __always_inline void claim_page(struct taken_page *page)
+static __always_inline void claim_large(struct taken *list, struct taken_folio *taken)
 {
-	u64 folio = page->folio, frame = frame_of(folio);
-	page->was = word_at(frame);
-	page->changed = retype(frame, folio_pages(folio), page->was, page->word);
+	u64 folio = list->large, frame = frame_of(folio);
+	u32 pages = folio_pages(folio), was = word_at(frame);
+	taken->done = read_u64(folio + FOLIO_INDEX) + pages - taken->index;
+	if (was == (u32)list->word)
+		return;
+	list->found = retype(frame, pages, was, list->word);
+	u64 changed = *(volatile u64 *)&list->found;
+	adjust(list->word, changed);
+	adjust(was, -(s64)changed);
+	list->changed += changed;
 }
 
-/* One page a run; called by mm_migrate_pages, then by itself. What is found is kept in the map between the steps. */
+/* Some pages a run; called by mm_migrate_pages, then by itself. A run ends early at a large folio or another owner. */
 int claim_moved(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 thread = bpf_get_current_pid_tgid();
 	struct taken *list = taken.lookup(&thread);
-	if (!list || list->next >= list->length || list->next >= TAKEN_PAGES)
+	if (!list)
 		return 0;
-	struct taken_page *page = &list->page[list->next++ & (TAKEN_PAGES - 1)];
-	if (find_page(page)) {
-		claim_page(page);
-		adjust_and_publish(page->word, page->changed);
-		if (page->was)
-			adjust_and_publish(page->was, -(s64)page->changed);
+	list->changed = 0;
+	list->large = 0;
+	for (int i = 0; i < CLAIMED_AT_ONCE; i++) {
+		struct taken_folio *folio = &list->folio[list->next & (TAKEN_FOLIOS - 1)];
+		if (list->next >= list->length || list->large || (list->changed && list->word != folio->word))
+			break;
+		claim_page(list, folio);
+		if (folio->done >= folio->pages && !list->large)
+			list->next++;
 	}
-	page_programs.call(ctx, CLAIM);
+	struct taken_folio *folio = &list->folio[list->next & (TAKEN_FOLIOS - 1)];
+	if (list->large) {
+		claim_large(list, folio);
+		if (folio->done >= folio->pages)
+			list->next++;
+	}
+	publish_pages(list->word & SLOT_MASK, list->changed);
+	if (list->next < list->length)
+		page_programs.call(ctx, CLAIM); /* as often as the kernel allows: 33 times */
+	list->length = 0;
 	return 0;
 }
 

@@ -56,6 +56,9 @@ RAW_TRACEPOINT_PROBE(mm_page_alloc)
 	u32 gfp = ctx->args[2];
 	if ((gfp & GFP_USER_MOVABLE) != GFP_USER_MOVABLE || !page || order > 9)
 		return 0;
+	/* hugetlbfs fills its pool with pages that are nobody's; huge pages of programs and files are asked for lightly */
+	if (order == 9 && !(gfp & GFP_LIGHT))
+		return 0;
 	u64 frame = frame_of(page);
 	struct block *block = block_of(frame);
 	if (!block)

@@ -102,6 +102,8 @@ def run(config: Config) -> None:
     log.info("containeragent %s starts", __version__)
     pins = Pins(Path(config.bpffs))
     with contextlib.ExitStack() as stack:
+        if not pins.loaded():
+            _load(config)  # first: it looks whether the folder may be there at all
         stack.enter_context(pins.agent_lock())
         source = _opened(pins, config)
         stack.callback(source.close)

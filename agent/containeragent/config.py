@@ -7,6 +7,7 @@ Every key has the flag of the same name. A missing default file is an empty one;
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,14 @@ def _check(config: Config, where: str) -> None:
             raise Refused("EINVAL", f"{where}: {key} = {getattr(config, key)!r} is not an absolute path")
     if config.cgroup_root and not config.cgroup_root.startswith("/"):
         raise Refused("EINVAL", f"{where}: cgroup_root = {config.cgroup_root!r} is not an absolute path")
-    if len(config.socket.encode()) > 107:
+    for key in ("bpffs", "socket", "cgroup_root"):
+        if "\0" in getattr(config, key):
+            raise Refused("EINVAL", f"{where}: {key} has a NUL, which no path can have")
+    _, colon, port = config.metrics_address.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        shown = f"metrics_address = {config.metrics_address!r}"
+        raise Refused("EINVAL", f"{where}: {shown} is not HOST:PORT, for example 127.0.0.1:9917")
+    if len(os.fsencode(config.socket)) > 107:
         raise Refused("EINVAL", f"{where}: socket is longer than the 107 bytes that a Unix socket's path may have")
     if config.engine not in ENGINES:
         raise Refused("EINVAL", f"{where}: engine = {config.engine!r} is none of {', '.join(ENGINES)}")

@@ -35,6 +35,7 @@ def library() -> C.CDLL:
     lib.btf__type_by_id.argtypes = [C.c_void_p, C.c_uint32]
     lib.btf__name_by_offset.argtypes = [C.c_void_p, C.c_uint32]
     lib.btf__find_by_name_kind.argtypes = [C.c_void_p, C.c_char_p, C.c_uint32]
+    lib.btf__type_cnt.argtypes = [C.c_void_p]
     lib.libbpf_set_print.argtypes = [C.c_void_p]
     lib.libbpf_set_print(None)
     return lib

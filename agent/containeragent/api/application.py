@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,7 @@ class Request:
     def number(self, key: str) -> int:
         """A whole number in the query."""
         value = self.query.get(key, "")
-        if not value.lstrip("-").isdecimal() or len(value) > 20:
+        if not re.fullmatch("-?[0-9]{1,19}", value):
             raise Refused("EINVAL", f"{key}={value[:40]!r} in the query is not a whole number")
         return int(value)
 
@@ -95,7 +96,7 @@ class Application:
             ("DELETE", "/v1/container"): self._remove,
             ("GET", "/v1/container/tasks"): lambda request: containers.tasks(request.name()),
             ("POST", "/v1/container/tasks"): self._attach,
-            ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name())},
+            ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
             ("GET", "/v1/doctor"): lambda request: doctor(),
@@ -108,7 +109,7 @@ class Application:
         return self._containers.create(request.body["name"], request.choice("parents", False))
 
     def _remove(self, request: Request) -> Any:
-        return {"removed": self._containers.remove(request.name(), request.flag("recursive"))}
+        return {"removed": self._containers.remove(request.name(), request.flag("recursive"), request.caller)}
 
     def _attach(self, request: Request) -> Any:
         move = request.choice("move", True)

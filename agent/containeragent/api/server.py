@@ -7,7 +7,9 @@ In: a WSGI application. Out: a server that runs in threads of its own until it i
 from __future__ import annotations
 
 import grp
+import json
 import os
+import select
 import socket
 import stat
 import threading
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cheroot import wsgi
+from cheroot.server import HTTPConnection, HTTPRequest
 
 from containeragent.errors import Refused
 
@@ -22,15 +25,38 @@ _BODY_BYTES = 1 << 20
 _HEADER_BYTES = 16 << 10
 
 
+class _Request(HTTPRequest):
+    """What cheroot itself refuses is JSON as well."""
+
+    def simple_response(self, status: str, msg: str = "") -> None:
+        """`status` is as "413 Request Entity Too Large"."""
+        error = {"code": "EINVAL", "message": msg or str(status).partition(" ")[2]}
+        super().simple_response(status, json.dumps({"error": error}))
+
+
+class _Connection(HTTPConnection):
+    RequestHandlerClass = _Request
+
+
 class Server(wsgi.Server):
     """A cheroot server with bounded requests that starts and stops in one call each."""
 
+    ConnectionClass = _Connection
     max_request_header_size = _HEADER_BYTES
     max_request_body_size = _BODY_BYTES
 
     def __init__(self, address: Any, application: Any, threads: int, **more: Any) -> None:
         super().__init__(address, application, numthreads=threads, server_name="containeragent", **more)
         self._thread: threading.Thread | None = None
+
+    def process_conn(self, conn: Any) -> None:
+        """A connection on which nothing came yet waits with those that are kept alive, not in a worker."""
+        poller = select.poll()
+        poller.register(conn.socket, select.POLLIN)
+        if conn.rfile.has_data() or poller.poll(0):
+            super().process_conn(conn)
+        else:
+            self.put_conn(conn)
 
     def start_serving(self) -> None:
         """Bind, and serve in a thread."""
@@ -56,6 +82,7 @@ class UnixServer(Server):
         """Replace cheroot's, which lets everybody in."""
         path = Path(bind_addr)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        group = _group_id(self._group) if self._group else None
         _remove_stale(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
@@ -66,8 +93,8 @@ class UnixServer(Server):
             raise Refused.of_errno(error.errno or 5, f"the API socket {path} cannot be made") from None
         finally:
             os.umask(before)
-        if self._group:
-            os.chown(path, 0, _group_id(self._group))
+        if group is not None:
+            os.chown(path, -1, group)
             path.chmod(0o660)
         self.bind_addr = str(path)
         self.socket = listener
@@ -105,6 +132,6 @@ def _remove_stale(path: Path) -> None:
 def tcp_server(address: str, application: Any) -> Server:
     """A server on HOST:PORT."""
     host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise Refused("EINVAL", f"metrics_address {address!r} is not HOST:PORT, for example 127.0.0.1:9917")
     return Server((host.strip("[]") or "127.0.0.1", int(port)), application, threads=2, request_queue_size=16)

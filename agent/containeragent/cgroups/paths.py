@@ -56,6 +56,12 @@ class PathResolver:
             self._known = {number: path for number, path in zip(cgroup_ids, found, strict=True) if path is not None}
         return found
 
+    def _inode(self, target: str) -> int | None:
+        try:
+            return os.stat(target, follow_symlinks=False).st_ino
+        except OSError:
+            return None
+
     def _look_up(self, cgroup_id: int) -> str | None:
         handle = _Handle(8, _FILEID_KERNFS, cgroup_id)
         flags = os.O_PATH | os.O_CLOEXEC
@@ -66,7 +72,9 @@ class PathResolver:
             target = os.readlink(f"/proc/self/fd/{descriptor}")
         finally:
             os.close(descriptor)
-        if target.endswith(" (deleted)") or not target.startswith(self._mount):
+        if not target.startswith(self._mount):
+            return None
+        if target.endswith(" (deleted)") and self._inode(target) != cgroup_id:  # a name may end like this too
             return None
         path = target[len(self._mount.rstrip("/")) :] or "/"
         return os.fsencode(path).decode("utf-8", "backslashreplace")  # any byte is allowed in a cgroup's name

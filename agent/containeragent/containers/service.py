@@ -117,7 +117,7 @@ class Containers:
             "remove containers, or load with more --slots",
         )
 
-    def remove(self, name: str, recursive: bool) -> list[str]:
+    def remove(self, name: str, recursive: bool, caller: Caller) -> list[str]:
         """Remove a container; with `recursive` its tasks are killed and those below go first. Names, in order."""
         parts = names.parse(name)
         if not parts:
@@ -126,7 +126,7 @@ class Containers:
             if not recursive:
                 self._tree.remove(parts)
                 return [names.join(parts)]
-            self._tree.kill(parts)
+            self._kill(parts, caller)
             return self._remove_below(parts)
 
     def _remove_below(self, parts: Parts) -> list[str]:
@@ -136,11 +136,22 @@ class Containers:
         self._tree.remove(parts)
         return [*removed, names.join(parts)]
 
-    def kill(self, name: str) -> int:
+    def kill(self, name: str, caller: Caller) -> int:
         """SIGKILL to everything in a container and below; how many processes there were."""
         parts = names.parse(name)
         if not parts:
             raise Refused("EINVAL", "the container / is not killed as a whole; name the containers to kill")
+        return self._kill(parts, caller)
+
+    def _kill(self, parts: Parts, caller: Caller) -> int:
+        """Only root ends what belongs to others."""
+        for pid in self._tree.processes(parts) if caller.uid else ():
+            found = process.look_up(pid)
+            if found is not None and caller.uid not in found.uids:
+                raise Refused(
+                    "EACCES",
+                    f"container {names.join(parts)} has task {pid} of user {found.uids[0]}; only root may end it",
+                )
         return self._tree.kill(parts)
 
     def tasks(self, name: str) -> list[int]:
@@ -151,10 +162,7 @@ class Containers:
         """The container that a task is in."""
         if pid <= 0:
             raise Refused("EINVAL", f"{pid} is not a task id")
-        try:
-            cgroup = cgroup2.path_of_task(pid)
-        except (FileNotFoundError, ProcessLookupError):
-            raise Refused("ESRCH", f"there is no task {pid}") from None
+        cgroup = _cgroup_of(pid)
         return {"pid": pid, "name": self._names.managed(cgroup), "cgroup": cgroup}
 
     def attach(self, name: str, pids: list[int], move: bool, caller: Caller) -> list[int]:
@@ -181,14 +189,14 @@ class Containers:
 
     def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller) -> None:
         target = _movable(pid, caller)
-        inside = self._names.managed(cgroup2.path_of_task(target))
+        inside = self._names.managed(_cgroup_of(target))
         if not move and inside not in (None, "/", names.join(parts)):
             raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
         self._move(parts, target)
 
     def _detach_one(self, pid: int, caller: Caller) -> None:
         target = _movable(pid, caller)
-        if self._names.managed(cgroup2.path_of_task(target)) in (None, "/"):
+        if self._names.managed(_cgroup_of(target)) in (None, "/"):
             raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
         self._move((), target)
 
@@ -202,6 +210,13 @@ class Containers:
             self._tree.attach(parts, target)
         finally:
             os.close(held)
+
+
+def _cgroup_of(task: int) -> str:
+    try:
+        return cgroup2.path_of_task(task)
+    except (FileNotFoundError, ProcessLookupError):
+        raise Refused("ESRCH", f"there is no task {task}") from None
 
 
 def _movable(pid: int, caller: Caller) -> int:

@@ -27,7 +27,7 @@ class CounterMaps:
     """`rows` is (cpus, slots), `groups` and `slots` are (slots,), `undecided` is (cpus,), `state` is one record."""
 
     def __init__(
-        self, rows: Array, groups: Array, slots: Array, state: Array, undecided: Array, seed_words: Array
+        self, *, rows: Array, groups: Array, slots: Array, state: Array, undecided: Array, seed_words: Array
     ) -> None:
         self.rows = rows
         self.groups = groups

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finish what was put off, so that a snapshot is exact: the kernel's batches of pages, and our lists of undecided ones.
 
-Each CPU gathers up to 31 pages before it puts them on a list. Until then an unmapped page is still in use (mm/swap.c). MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches
-on all CPUs that have any; called on a range without pages it does nothing else.
+Each CPU gathers up to 31 pages before it puts them on an LRU list; an unmapped page is in use until then (mm/swap.c).
+MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches on all CPUs that have any; called on a range
+without pages it does nothing else.
 
 Since Linux kernel commit 7d8faaf15545 ("mm/madvise: introduce MADV_COLLAPSE sync hugepage collapse") (in v6.1);
 before, and without huge pages, each CPU is visited and MADV_COLD drains it.

@@ -32,24 +32,28 @@ class Source:
         stamp = pins.stamp()
         if stamp is None:
             raise Refused("ENOENT", f"nothing is loaded under {pins.folder}; run `containeragent load`")
-        self.stamp: Stamp = stamp
         self.pins = pins
-        self._descriptors = {kind: {name: pins.get(kind, name) for name in pins.names(kind)} for kind in KINDS}
-        self._maps = CounterMaps.from_pins(pins, stamp)
-        self._reader = Reader(self._maps)
-        self._settler = Settler(self._maps, Runnable(self._descriptors["programs"]["decide_given"]))
         self._lock = threading.Lock()
         self._locks = contextlib.ExitStack()
-        self._tasks_lost = int(self._maps.state["tasks_lost"][0])
-        runnable = {name: Runnable(self._descriptors["programs"][name]) for name in ("sweep_block", "retire_slot")}
-        self._sweeper = Sweeper(self._maps, Programs(**runnable), stamp.blocks)
+        self._open(stamp)
+
+    def _open(self, stamp: Stamp) -> None:
+        pins = self.pins
+        maps = CounterMaps.from_pins(pins, stamp)
+        descriptors = {kind: {name: pins.get(kind, name) for name in pins.names(kind)} for kind in KINDS}
+        runnable = {name: Runnable(descriptors["programs"][name]) for name in ("sweep_block", "retire_slot")}
+        self.stamp = stamp
+        self._maps = maps
+        self._descriptors = descriptors
+        self._reader = Reader(maps)
+        self._settler = Settler(maps, Runnable(descriptors["programs"]["decide_given"]))
+        self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks)
+        self._tasks_lost = int(maps.state["tasks_lost"][0])
 
     def close(self) -> None:
         """Let go of everything; what is pinned goes on counting."""
         self._locks.close()
-        for descriptors in self._descriptors.values():
-            for descriptor in descriptors.values():
-                os.close(descriptor)
+        _close(self._descriptors)
 
     def snapshot(self) -> Snapshot:
         """The counters now."""
@@ -86,8 +90,7 @@ class Source:
             tasks.scan(programs["task"], Runnable(programs["scan_process"]), self._maps.all_tasks)
             self._tasks_lost = lost
         self._complete_partial()
-        if not self.pins.loaded():
-            self._restore_pins()
+        self._look_after_pins()
 
     def _complete_partial(self) -> None:
         """A container that was there before the load and has no task any more has no unknown anonymous page either."""
@@ -96,8 +99,35 @@ class Source:
         if empty.any():
             slots["partial"][empty] = 0
 
+    def _look_after_pins(self) -> None:
+        """Put back what somebody removed, and follow a load that put its own in place of ours."""
+        try:
+            present = self.pins.stamp()
+        except Refused:
+            present = None
+        if present is not None and present != self.stamp:
+            self._follow(present)
+        elif any(self._descriptors[kind].keys() - set(self.pins.names(kind)) for kind in KINDS):
+            self._restore_pins()
+
+    def _follow(self, present: Stamp) -> None:
+        """Let go of the replaced programs: they count as long as we hold them."""
+        replaced = self._descriptors
+        with self._lock:
+            self._open(present)
+        _close(replaced)
+        log.info("the programs were replaced by those of version %s", present.version)
+
     def _restore_pins(self) -> None:
         log.error("the pins under %s were removed by someone; they are put back", self.pins.folder)
         with self.pins.loader_lock():
+            lock_is_gone = not self.pins.agent.is_dir()
             self.pins.publish(self._descriptors)
-            self._locks.enter_context(self.pins.agent_lock())  # the folder that was locked went with the pins
+            if lock_is_gone:
+                self._locks.enter_context(self.pins.agent_lock())
+
+
+def _close(descriptors: dict[str, dict[str, int]]) -> None:
+    for kind in descriptors.values():
+        for descriptor in kind.values():
+            os.close(descriptor)

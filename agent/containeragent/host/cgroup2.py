@@ -23,8 +23,9 @@ def mount_point() -> Path:
 
 def path_of_task(pid: int, proc: Path = Path("/proc")) -> str:
     """A task's cgroup as a path under the cgroup2 mount ("/" for its root), from /proc/PID/cgroup (cgroups(7))."""
-    for line in (proc / str(pid) / "cgroup").read_text(errors="surrogateescape").splitlines():
-        hierarchy, _, path = line.split(":", 2)
-        if hierarchy == "0":
-            return path
+    # Only a newline ends a line: it is what the kernel refuses in a name. Odd bytes become what paths.py makes them.
+    text = (proc / str(pid) / "cgroup").read_bytes().decode("utf-8", "backslashreplace")
+    for line in text.split("\n"):
+        if line.startswith("0::"):
+            return line[3:]
     raise Refused("ENOTSUP", f"/proc/{pid}/cgroup has no line for cgroup v2")

@@ -109,6 +109,7 @@ def definitions(btf: Btf) -> dict[str, int]:
     values["PG_LRU"] = _required("PG_lru", btf.enumerator("pageflags", "PG_lru"))
     values["PG_SWAPBACKED"] = _required("PG_swapbacked", btf.enumerator("pageflags", "PG_swapbacked"))
     values["GFP_USER_MOVABLE"] = _gfp_bit(btf, "MOVABLE", 0x8) | _gfp_bit(btf, "HARDWALL", 0x100000)
+    values["GFP_LIGHT"] = _gfp_bit(btf, "NOMEMALLOC", 0x80000) | _gfp_bit(btf, "NORETRY", 0x10000)
     values["GFP_ZERO"] = _gfp_bit(btf, "ZERO", 0x100)
     values["PF_EXITING"] = _PF_EXITING
     values["PF_KTHREAD"] = _PF_KTHREAD

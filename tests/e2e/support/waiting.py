@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting, with a deadline far beyond what it takes, for what happens in its own time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 30.0
+
+
+def until(read: Callable[[], T], good: Callable[[T], bool], what: str, seconds: float = PATIENCE_SECONDS) -> T:
+    """Read until it is good; an AssertionError that says `what` was waited for when the time is up."""
+    end = time.monotonic() + seconds
+    while True:
+        value = read()
+        if good(value):
+            return value
+        assert time.monotonic() < end, f"{what}: still {value!r} after {seconds:g} s"
+        time.sleep(0.05)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots for tests that need no kernel."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, cast
+
+import numpy as np
+
+from containeragent.counters.snapshot import Health, Reading, Snapshot
+from containeragent.counters.source import Source
+
+PAGE_BYTES = 4096
+KINDS = ("tasks", "anon", "file", "shmem")
+
+
+def health(**values: int) -> Health:
+    """Zeros, but for `values`."""
+    return Health(**{field.name: 0 for field in dataclasses.fields(Health)} | values)
+
+
+def reading(cgroup_id: int, **values: int) -> Reading:
+    """Zeros, but for `values`."""
+    zeros: dict[str, Any] = {field.name: 0 for field in dataclasses.fields(Reading)}
+    return Reading(**zeros | {"cgroup_id": cgroup_id, "partial_pages": False} | values)
+
+
+def snapshot(*tasks_by_id: tuple[int, int], **of_health: int) -> Snapshot:
+    """Cgroups by id with their number of tasks, all local; every kind of page is ten times as many as tasks."""
+    tasks = np.array([number for _, number in tasks_by_id], dtype=np.int64)
+    columns = {kind: tasks if kind == "tasks" else tasks * 10 for kind in KINDS}
+    return Snapshot(
+        taken_at=0.0,
+        cgroup_ids=tuple(number for number, _ in tasks_by_id),
+        total=columns,
+        local=columns,
+        peak_tasks=tasks + 1,
+        peak_pages=tasks * 30,
+        forks=tasks + 23,
+        exits=tasks + 24,
+        partial=tasks > 1000,
+        health=health(**of_health),
+        index={number: at for at, (number, _) in enumerate(tasks_by_id)},
+    )
+
+
+class FakeStamp:
+    """What is asked of a stamp."""
+
+    page_size = PAGE_BYTES
+    engine = "tracepoint"
+    slots = 16
+
+
+class FakeProgram:
+    """One of our programs, as the kernel describes it."""
+
+    runs, run_time_ns, missed = 7, 3_000_000_000, 1
+
+
+class FakeSource:
+    """Snapshots that a test sets."""
+
+    def __init__(self, now: Snapshot) -> None:
+        self.now = now
+        self.stamp = FakeStamp()
+        self.swept = 0
+
+    def snapshot(self) -> Snapshot:
+        """The one that was set."""
+        return self.now
+
+    settled = snapshot
+
+    def sweep(self) -> int:
+        """Counts how often it is called."""
+        self.swept += 1
+        return 0
+
+    def programs(self) -> dict[str, FakeProgram]:
+        """One."""
+        return {"cgroup_mkdir": FakeProgram()}
+
+    def as_source(self) -> Source:
+        """For the type checker."""
+        return cast(Source, self)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration: the file's values under the flags', and every mistake named with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from containeragent import config
+from containeragent.config import Config, read
+from containeragent.errors import Refused
+
+
+def written(folder: Path, text: str) -> Path:
+    """A configuration file."""
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def refusal(path: Path | None, **flags: object) -> str:
+    """The message."""
+    with pytest.raises(Refused) as caught:
+        read(path, flags)
+    return caught.value.message
+
+
+def test_defaults_are_those_of_the_design(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The default file may be missing."""
+    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "none")
+    found = read(None, {})
+    assert found == Config()
+    assert found.bpffs == "/sys/fs/bpf/containeragent" and found.socket == "/run/containeragent/agent.sock"
+    assert found.metrics_address == "127.0.0.1:9917"
+
+
+def test_the_default_file_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without --config."""
+    monkeypatch.setattr(config, "DEFAULT_FILE", written(tmp_path, "slots = 99"))
+    assert read(None, {}).slots == 99
+
+
+def test_flags_stand_above_the_file(tmp_path: Path) -> None:
+    """Those that were given."""
+    path = written(tmp_path, "slots = 99\nseries_cap = 7\n")
+    assert read(path, {"slots": 100, "series_cap": None, "socket": None}) == Config(slots=100, series_cap=7)
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    """Else a typing mistake would go unseen."""
+    assert "does not exist" in refusal(tmp_path / "none")
+    assert "cannot be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("sockets = 'x'", "'sockets'"),
+        ("slots = '1'", "slots must be a whole number"),
+        ("slots = true", "slots must be a whole number"),
+        ("slots = 1.5", "slots must be a whole number"),
+        ("bpffs = 1", "bpffs must be a string"),
+        ("bpffs = ['x']", "bpffs must be a string"),
+        ("[socket]", "socket must be a string"),
+        ("slots = 15", "slots = 15"),
+        ("slots = 65536", "slots = 65536"),
+        ("series_cap = 0", "series_cap = 0"),
+        ("series_cap = -1", "series_cap = -1"),
+        ("engine = 'quantum'", "quantum"),
+        ("socket = 'agent.sock'", "absolute"),
+        ("bpffs = ''", "absolute"),
+        ("cgroup_root = 'containers'", "absolute"),
+        (f"socket = '/{'x' * 107}'", "107"),
+        ("slots", "Expected"),
+        ("slots = 1\nslots = 2", "slots"),
+        ("x = " + "[" * 5000, ""),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: str, word: str) -> None:
+    """The message names the file, and what is wrong."""
+    path = written(tmp_path, text)
+    message = refusal(path)
+    assert str(path) in message and word in message
+
+
+def test_a_mistake_in_a_flag() -> None:
+    """Not blamed on a file."""
+    assert refusal(None, slots=3).startswith("configuration: slots = 3")
+
+
+@pytest.mark.parametrize("socket", ["/tmp/a\0b", "/tmp/a\udcff"])
+def test_odd_bytes_in_paths_are_refused_or_taken(socket: str) -> None:
+    """A NUL can be in no path; other bytes come from the command line as surrogates, and a path may have them."""
+    try:
+        assert read(None, {"socket": socket}).socket == socket and "\0" not in socket
+    except Refused as refused:
+        assert "socket" in refused.message
+
+
+def test_every_key_has_a_flag_of_the_same_name() -> None:
+    """`containeragent run`."""
+    from containeragent.main import run
+
+    flags = {parameter.name for parameter in run.params}
+    assert flags - {"file"} == {field.name for field in dataclasses.fields(Config)}

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metrics over a source that only a test fills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from prometheus_client import generate_latest, parser
+
+from containeragent import metrics
+from containeragent.containers.view import Names
+from containeragent.counters.snapshot import Snapshot
+from tests.unit.snapshots import PAGE_BYTES, FakeSource, snapshot
+
+PATHS: dict[int, str | None] = {1: "/", 2: "/containers", 3: "/containers/web", 4: '/x"\\\n', 5: None}
+
+
+def paths_of(cgroup_ids: Sequence[int]) -> list[str | None]:
+    """Those above, and made up ones."""
+    return [PATHS.get(number, f"/c{number}") for number in cgroup_ids]
+
+
+def scraped(now: Snapshot, series_cap: int = 50000) -> dict[str, dict[str, float]]:
+    """Values by name and cgroup ("" where there is none), after the text format and back."""
+    source = FakeSource(now).as_source()
+    collector = metrics.ContainerCollector(source, Names("/containers"), paths_of, series_cap)
+    text = generate_latest(metrics.registry(collector)).decode()
+    found: dict[str, dict[str, float]] = {}
+    for family in parser.text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name.removeprefix("containeragent_"), {})[sample.labels.get("cgroup", "")] = (
+                sample.value
+            )
+    return found
+
+
+def test_values() -> None:
+    """Pages become bytes."""
+    found = scraped(snapshot((1, 9), (3, 2)))
+    assert found["tasks"] == {"/": 9, "/containers/web": 2}
+    assert found["tasks_peak"] == {"/": 10, "/containers/web": 3}
+    assert found["forks_total"] == {"/": 32, "/containers/web": 25} and found["exits_total"]["/"] == 33
+    for kind in ("anon", "file", "shmem"):
+        assert found[f"{kind}_bytes"] == {"/": 90 * PAGE_BYTES, "/containers/web": 20 * PAGE_BYTES}
+    assert found["memory_peak_bytes"]["/"] == 270 * PAGE_BYTES
+    assert found["containers"] == {"": 2} and found["containers_dropped"] == {"": 0}
+
+
+def test_about_itself() -> None:
+    """The kernel side's own troubles, and the programs'."""
+    found = scraped(snapshot((1, 9), slots_exhausted=3, slots_dead=2, slots=16))
+    assert (found["slots_exhausted_total"], found["slots_dead"], found["slots"]) == ({"": 3}, {"": 2}, {"": 16})
+    assert found["bpf_program_runs_total"] == {"": 7} and found["bpf_program_missed_total"] == {"": 1}
+    assert found["bpf_program_run_seconds_total"] == {"": 3}
+    assert found["build_info"] == found["engine_info"] == {"": 1} and found["collect_seconds"][""] >= 0
+
+
+def test_any_name_survives_the_text_format() -> None:
+    """Quotes, backslashes, newlines."""
+    assert scraped(snapshot((4, 1)))["tasks"] == {'/x"\\\n': 1}
+
+
+def test_one_that_is_gone_is_left_out() -> None:
+    """It has no path any more."""
+    assert scraped(snapshot((1, 1), (5, 1)))["tasks"] == {"/": 1}
+
+
+@pytest.mark.parametrize("number, cap", [(5, 20), (5, 49), (50, 100), (3, 1)])
+def test_the_cap(number: int, cap: int) -> None:
+    """At most so many series of containers, but one container; the heaviest stay, the rest is counted."""
+    found = scraped(snapshot(*((10 + at, at) for at in range(number))), cap)
+    kept = found["tasks"]
+    series = sum(len(values) for values in found.values() if "" not in values)
+    assert series <= cap or len(kept) == 1
+    assert sorted(kept.values()) == sorted(range(number))[-len(kept) :]
+    assert found["containers_dropped"] == {"": number - len(kept)} and found["containers"] == {"": number}
+
+
+def test_no_container() -> None:
+    """Families are there, empty."""
+    assert "tasks" not in scraped(snapshot())
+
+
+def test_a_registry_of_its_own() -> None:
+    """Nothing of the Python process, and registering reads nothing."""
+    collector = metrics.ContainerCollector(FakeSource(snapshot()).as_source(), Names("/x"), paths_of, 1)
+    assert all(family.name.startswith("containeragent_") for family in metrics.registry(collector).collect())

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The description of the API has what the API has."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+from containeragent.api.application import Application
+from containeragent.api.openapi import document
+from containeragent.containers.service import Containers
+
+ITSELF = ("GET", "/openapi.json")
+
+
+def described() -> dict[tuple[str, str], dict[str, Any]]:
+    """Operations by method and path."""
+    paths = document()["paths"]
+    return {
+        (method.upper(), path): operation for path, methods in paths.items() for method, operation in methods.items()
+    }
+
+
+def test_every_route_is_described_and_no_other() -> None:
+    """The document itself may be left out."""
+    routes = Application(cast(Containers, None), dict)._routes
+    assert set(described()) | {ITSELF} == set(routes)
+
+
+def test_every_operation_says_what_it_needs() -> None:
+    """A body for those that take one, a name for those of one container, and what errors look like."""
+    for (method, path), operation in described().items():
+        assert operation["summary"] and "default" in operation["responses"]
+        assert ("requestBody" in operation) is (method == "POST" and path != "/v1/container/kill")
+        named = any(parameter["name"] == "name" for parameter in operation.get("parameters", []))
+        assert named is path.startswith("/v1/container/") or path == "/v1/container"
+
+
+def test_every_reference_leads_somewhere() -> None:
+    """And the whole is JSON."""
+    text = json.dumps(document())
+    schemas = document()["components"]["schemas"]
+    references = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert references <= set(schemas) and "Container" in references

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's records are those of bpf/records.h, field by field, and so are the constants that both sides use."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from containeragent.counters import records
+from containeragent.loader import load, seed, sources
+from containeragent.loader.sources import folder
+
+_KINDS = {"s64": "i8", "u64": "u8", "u32": "u4"}
+
+
+def _header() -> str:
+    """records.h without comments."""
+    return re.sub(r"/\*.*?\*/", "", (folder() / "records.h").read_text(), flags=re.S)
+
+
+def _constants() -> dict[str, int]:
+    found = re.findall(r"^#define (\w+)\s+(0x[0-9a-f]+|\d+)u?\s*$", _header(), re.M)
+    return {name: int(value, 0) for name, value in found}
+
+
+def _fields(struct: str) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Name, numpy kind and shape of each field of a struct."""
+    body = re.search(rf"^struct {struct} \{{(.*?)^\}};", _header(), re.M | re.S)
+    assert body, f"records.h has no struct {struct}"
+    constants = _constants()
+    fields: list[tuple[str, str, tuple[int, ...]]] = []
+    for kind, name, size in re.findall(r"(\w+) (\w+)(?:\[(\w+)\])?;", body[1]):
+        shape = (int(size) if size.isdigit() else constants[size],) if size else ()
+        fields.append((name, _KINDS[kind], shape))
+    return fields
+
+
+def _numpy_fields(dtype: np.dtype[np.void]) -> list[tuple[str, str, tuple[int, ...]]]:
+    found = []
+    for name in dtype.names or ():
+        field = dtype[name]
+        found.append((name, field.base.str.lstrip("<="), field.shape))
+    return found
+
+
+_PAIRS = {name.lower(): value for name, value in vars(records).items() if isinstance(value, np.dtype)}
+
+
+def test_every_record_is_compared() -> None:
+    """All structs of the header that the agent reads as arrays."""
+    assert {"row", "group", "slot", "state"} <= set(_PAIRS)
+
+
+@pytest.mark.parametrize("struct", sorted(_PAIRS))
+def test_fields(struct: str) -> None:
+    """Names, kinds and order."""
+    assert _numpy_fields(_PAIRS[struct]) == _fields(struct)
+
+
+@pytest.mark.parametrize("struct", sorted(_PAIRS))
+def test_no_holes(struct: str) -> None:
+    """Every field is where C puts it: 64-bit ones at multiples of 8, nothing between, whole words at the end."""
+    dtype, at = _PAIRS[struct], 0
+    for name in dtype.names or ():
+        field, offset = dtype.fields[name][:2] if dtype.fields else (dtype, -1)
+        assert offset == at and at % field.base.itemsize == 0, name
+        at += field.itemsize
+    assert dtype.itemsize == at and at % 8 == 0
+
+
+def test_row_is_cache_lines() -> None:
+    """Two CPUs never write to one line of 64 bytes."""
+    assert records.ROW.itemsize % 64 == 0
+
+
+def test_constants() -> None:
+    """Numbers that stand on both sides."""
+    constants = _constants()
+    assert constants["SLOT_ROOT"] == records.SLOT_ROOT
+    assert constants["BLOCK_PAGES"] == records.BLOCK_PAGES == seed.BLOCK_PAGES
+    assert constants["LAYOUT"] == sources.layout()
+    states = re.search(r"enum slot_state \{(.*?)\}", _header())
+    assert states and states[1].replace(" ", "") == "SLOT_FREE,SLOT_LIVE,SLOT_DEAD"
+    assert (records.SLOT_FREE, records.SLOT_LIVE, records.SLOT_DEAD) == (0, 1, 2)
+
+
+def test_owner_words() -> None:
+    """Types of page that the seeder writes are those of the programs, one bit each above the slot."""
+    constants = _constants()
+    written = {name.lstrip("_"): value for name, value in vars(seed).items() if name.startswith("_OWNER_")}
+    assert written == {name: constants[name] for name in ("OWNER_ANON", "OWNER_FILE", "OWNER_SHMEM")}
+    bits = [value for name, value in constants.items() if name.startswith("OWNER_")]
+    assert all(value & (value - 1) == 0 and value > constants["SLOT_MASK"] for value in bits)
+    assert len(set(bits)) == len(bits)
+
+
+def test_every_map_is_kept() -> None:
+    """What maps.h lets outlive the programs is what the loader pins."""
+    text = (folder() / "maps.h").read_text()
+    declared = re.findall(r"^KEPT_TABLE\(\"\w+\", .+?, .+?, (\w+), ", text, re.M)
+    declared += re.findall(r"^KEPT_QUEUE\((\w+),", text, re.M)
+    assert sorted(declared) == sorted(load.KEPT_MAPS)

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The container service over a tree that is only a dictionary: what is refused, and that nothing is left half done."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+import pytest
+
+from containeragent.cgroups.names import join
+from containeragent.cgroups.paths import PathResolver
+from containeragent.cgroups.tree import Tree
+from containeragent.containers.service import Caller, Containers
+from containeragent.containers.view import Names
+from containeragent.errors import Refused
+from containeragent.host import cgroup2, process
+from containeragent.host.process import Process
+from tests.unit.snapshots import FakeSource, snapshot
+
+ROOT = Caller(pid=os.getpid(), uid=0)
+USER = Caller(pid=os.getpid(), uid=1000)
+Parts = tuple[str, ...]
+
+
+class FakeTree:
+    """Containers by their parts; ids from 10 on. `fails` says which creation fails, and how."""
+
+    def __init__(self) -> None:
+        self.ids: dict[Parts, int] = {(): 1}
+        self.fails: dict[Parts, str] = {}
+        self.attached: list[tuple[Parts, int]] = []
+        self.inside = [7]
+
+    def identity(self, parts: Parts) -> int:
+        if parts not in self.ids:
+            raise Refused("ENOENT", f"no {join(parts)}")
+        return self.ids[parts]
+
+    def leaf_identity(self, parts: Parts) -> int | None:
+        return None
+
+    def create(self, parts: Parts) -> int:
+        if parts in self.fails:
+            raise Refused(self.fails[parts], "made to fail")
+        if parts in self.ids:
+            raise Refused("EEXIST", "exists")
+        self.identity(parts[:-1])
+        self.ids[parts] = 10 + len(self.ids)
+        return self.ids[parts]
+
+    def children(self, parts: Parts) -> list[str]:
+        return sorted(found[-1] for found in self.ids if found and found[:-1] == parts)
+
+    def remove(self, parts: Parts) -> None:
+        if self.children(parts):
+            raise Refused("EBUSY", "has children")
+        del self.ids[parts]
+
+    def kill(self, parts: Parts) -> int:
+        self.identity(parts)
+        return 2
+
+    def tasks(self, parts: Parts) -> list[int]:
+        return [self.identity(parts)]
+
+    def processes(self, parts: Parts) -> list[int]:
+        self.identity(parts)
+        return self.inside
+
+    def attach(self, parts: Parts, pid: int) -> None:
+        self.attached.append((parts, pid))
+
+
+class Service:
+    """The service with everything that it uses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tree = FakeTree()
+        self.source = FakeSource(snapshot(*((number, 1) for number in range(1, 40))))
+        self.cgroup = "/"
+        self.found: dict[int, Process] = {}
+        resolver = cast(PathResolver, self)
+        self.containers = Containers(self.source.as_source(), cast(Tree, self.tree), resolver, Names("/root"))
+        monkeypatch.setattr(process, "look_up", self.found.get)
+        monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: self.cgroup)
+        monkeypatch.setattr(os, "pidfd_open", lambda pid: os.open("/dev/null", os.O_RDONLY))
+
+    def identity(self, path: str) -> int | None:
+        """As PathResolver."""
+        return {"/": 30, "/other": 31}.get(path)
+
+    def task(self, pid: int, **values: Any) -> None:
+        """A task of root, its own process, unless `values` say otherwise."""
+        facts: dict[str, Any] = {"process": pid, "uids": (0, 0, 0), "ended": False, "kernel_thread": False}
+        self.found[pid] = Process(**facts | values)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Service:
+    """With the container /web and task 7 of root."""
+    made = Service(monkeypatch)
+    made.tree.create(("web",))
+    made.task(7)
+    return made
+
+
+def code(call: Any, *arguments: Any) -> str:
+    """The errno name of what must be refused."""
+    with pytest.raises(Refused) as caught:
+        call(*arguments)
+    return caught.value.code
+
+
+def test_create(made: Service) -> None:
+    """The document of what was made."""
+    assert made.containers.create("/web/db", False)["name"] == "/web/db"
+    assert made.containers.create("a/b/c", True)["cgroup"] == "/root/a/b/c"
+    assert set(made.tree.ids) == {(), ("web",), ("web", "db"), ("a",), ("a", "b"), ("a", "b", "c")}
+
+
+@pytest.mark.parametrize("failing", [("a",), ("a", "b"), ("a", "b", "c")])
+def test_create_with_parents_is_undone(made: Service, failing: Parts) -> None:
+    """Wherever it fails."""
+    made.tree.fails[failing] = "EAGAIN"
+    assert code(made.containers.create, "/a/b/c", True) == "EAGAIN"
+    assert set(made.tree.ids) == {(), ("web",)}
+
+
+def test_create_leaves_parents_that_were_there(made: Service) -> None:
+    """It takes away only what it made."""
+    made.tree.fails["web", "a", "b"] = "EAGAIN"
+    assert code(made.containers.create, "/web/a/b", True) == "EAGAIN"
+    assert set(made.tree.ids) == {(), ("web",)}
+
+
+def test_create_without_a_slot_is_undone(made: Service) -> None:
+    """And slots are looked for, so that it may work the next time."""
+    made.source.now = snapshot((1, 0))
+    assert code(made.containers.create, "/a/b", True) == "ENOSPC"
+    assert set(made.tree.ids) == {(), ("web",)} and made.source.swept == 1
+
+
+def test_show(made: Service) -> None:
+    """A managed one first; a path of another cgroup too; one without a slot has no numbers to show."""
+    assert made.containers.show("web")["managed"] is True
+    assert made.containers.show("/")["managed"] is True
+    assert made.containers.show("/other")["managed"] is False
+    assert code(made.containers.show, "/none") == "ENOENT"
+    assert code(made.containers.show, "a//b") == "EINVAL"
+    made.source.now = snapshot((1, 0))
+    assert code(made.containers.show, "/web") == "ENODATA"
+
+
+def test_remove(made: Service) -> None:
+    """Recursively the deepest first."""
+    for parts in (("web", "a"), ("web", "b"), ("web", "a", "x")):
+        made.tree.create(parts)
+    assert code(made.containers.remove, "/web", False, ROOT) == "EBUSY"
+    assert made.containers.remove("/web/b", False, ROOT) == ["/web/b"]
+    assert made.containers.remove("/web", True, ROOT) == ["/web/a/x", "/web/a", "/web"]
+    for recursive in (True, False):
+        assert code(made.containers.remove, "/", recursive, ROOT) == "EBUSY"
+
+
+def test_others_tasks_are_not_ended(made: Service) -> None:
+    """Only root ends what belongs to others; /web has task 7."""
+    assert code(made.containers.kill, "/web", USER) == "EACCES"
+    assert code(made.containers.remove, "/web", True, USER) == "EACCES"
+    made.task(7, uids=(USER.uid, USER.uid, USER.uid))
+    assert made.containers.kill("/web", USER) == 2
+    assert made.containers.remove("/web", True, USER) == ["/web"]
+
+
+def test_kill_and_tasks(made: Service) -> None:
+    """Of one that exists; the root is not killed."""
+    assert made.containers.kill("/web", ROOT) == 2 and made.containers.tasks("/web") == [11]
+    assert code(made.containers.kill, "/", ROOT) == "EINVAL" and code(made.containers.kill, "/none", ROOT) == "ENOENT"
+    assert code(made.containers.tasks, "/none") == "ENOENT"
+
+
+def test_attach(made: Service) -> None:
+    """The process of a thread; 0 is the caller."""
+    made.task(8, process=7)
+    made.task(ROOT.pid)
+    assert made.containers.attach("/web", [8, 0], True, ROOT) == [8, ROOT.pid]
+    assert made.tree.attached == [(("web",), 7), (("web",), ROOT.pid)]
+
+
+@pytest.mark.parametrize(
+    "facts, refused",
+    [
+        (None, "ESRCH"),
+        ({"ended": True}, "ESRCH"),
+        ({"kernel_thread": True}, "EINVAL"),
+        ({"uids": (1000, 0, 0)}, None),
+        ({"uids": (0, 0, 1000)}, None),
+        ({"uids": (1001, 1001, 1001)}, "EACCES"),
+        ({}, "EACCES"),
+    ],
+)
+def test_whom_a_user_may_move(made: Service, facts: dict[str, Any] | None, refused: str | None) -> None:
+    """Their own, by real, effective or saved user id (cgroups(7), credentials)."""
+    if facts is not None:
+        made.task(9, **facts)
+    made.cgroup = "/root/web"
+    if refused:
+        assert code(made.containers.attach, "/web", [9], True, USER) == refused
+        assert code(made.containers.detach, [9], USER) == refused
+        assert made.tree.attached == []
+    else:
+        assert made.containers.attach("/web", [9], True, USER) == made.containers.detach([9], USER) == [9]
+
+
+def test_negative_and_missing(made: Service) -> None:
+    """Nothing moves, and a container that is missing is told first."""
+    assert code(made.containers.attach, "/web", [-1], True, ROOT) == "EINVAL"
+    assert code(made.containers.detach, [-1], ROOT) == "EINVAL"
+    assert code(made.containers.attach, "/none", [-1], True, ROOT) == "ENOENT"
+
+
+def test_an_error_in_the_middle_names_what_was_done(made: Service) -> None:
+    """And the rest is left."""
+    made.task(8)
+    with pytest.raises(Refused, match=r"attached before: 7, 8$"):
+        made.containers.attach("/web", [7, 8, 999, 7], True, ROOT)
+    assert len(made.tree.attached) == 2
+
+
+@pytest.mark.parametrize(
+    "cgroup, refused", [("/", None), ("/root", None), ("/root/web", None), ("/root/other", "EBUSY")]
+)
+def test_no_move(made: Service, cgroup: str, refused: str | None) -> None:
+    """Only what is in another container is refused; its own leaf is not another."""
+    made.cgroup = cgroup
+    if refused:
+        assert code(made.containers.attach, "/web", [7], False, ROOT) == refused
+    else:
+        assert made.containers.attach("/web", [7], False, ROOT) == [7]
+
+
+@pytest.mark.parametrize("cgroup", ["/", "/root", "/elsewhere"])
+def test_detach_of_what_is_in_no_container(made: Service, cgroup: str) -> None:
+    """It would move it into the cgroup root."""
+    made.cgroup = cgroup
+    assert code(made.containers.detach, [7], ROOT) == "EINVAL" and made.tree.attached == []
+
+
+def test_which(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is null outside the root."""
+    made.cgroup = "/root/web/-tasks"
+    assert made.containers.which(7) == {"pid": 7, "name": "/web", "cgroup": "/root/web/-tasks"}
+    made.cgroup = "/elsewhere"
+    assert made.containers.which(7)["name"] is None
+    assert code(made.containers.which, 0) == code(made.containers.which, -7) == "EINVAL"
+    monkeypatch.setattr(cgroup2, "path_of_task", _gone)
+    assert code(made.containers.which, 7) == "ESRCH"
+
+
+def _gone(pid: int) -> str:
+    raise FileNotFoundError(pid)
+
+
+def test_a_task_that_ends_between_two_looks(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ESRCH, for attach and detach too."""
+    monkeypatch.setattr(cgroup2, "path_of_task", _gone)
+    assert code(made.containers.attach, "/web", [7], True, ROOT) == "ESRCH"
+    assert code(made.containers.detach, [7], ROOT) == "ESRCH"

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A snapshot is what the counters say, summed over CPUs and over the tree."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from containeragent.counters import snapshot
+from containeragent.counters.maps import CounterMaps
+from containeragent.counters.records import GROUP, ROW, SLOT, SLOT_DEAD, SLOT_FREE, SLOT_LIVE, STATE
+from containeragent.counters.snapshot import Reader, page_columns
+
+CPUS, SLOTS = 3, 16
+PARENT, CHILD, GONE = 2, 7, 4  # slots below the root's
+
+
+class FakeMaps(SimpleNamespace):
+    """A root, a container, a container in it, and a removed one in it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            rows=np.zeros((CPUS, SLOTS), ROW),
+            groups=np.zeros(SLOTS, GROUP),
+            slots=np.zeros(SLOTS, SLOT),
+            state=np.zeros(1, STATE),
+        )
+        self.enter(1, 0, 0)
+        self.enter(PARENT, 1, 1)
+        self.enter(CHILD, PARENT, 2)
+        self.enter(GONE, PARENT, 2, SLOT_DEAD)
+
+    def enter(self, slot: int, parent: int, level: int, state: int = SLOT_LIVE) -> None:
+        """A slot in use, whose cgroup has the id 100 + slot."""
+        self.slots[slot]["state"], self.slots[slot]["level"] = state, level
+        self.slots[slot]["cgroup_id"], self.groups[slot]["parent"] = 100 + slot, parent
+
+    def reader(self) -> Reader:
+        """Reads these."""
+        return Reader(cast(CounterMaps, self))
+
+
+@pytest.fixture
+def maps() -> FakeMaps:
+    """Nothing counted yet."""
+    return FakeMaps()
+
+
+@given(st.lists(st.integers(-(2**40), 2**40), min_size=3, max_size=3))
+def test_pages_are_summed_over_cpus(parts: list[int]) -> None:
+    """A page that one CPU allocates and another one frees is gone: single CPUs' sums mean nothing."""
+    rows = np.zeros((CPUS, SLOTS), ROW)
+    rows["alloc_anon"][:, 5] = parts
+    rows["free_anon"][::-1, 5] = parts
+    rows["adjust_file"][1, 5] = 9
+    anon, file, shmem = page_columns(rows)
+    assert (anon[5], file[5], shmem[5]) == (0, 9, 0)
+    assert not anon[:5].any() and not file[6:].any()
+
+
+def test_what_pages_become() -> None:
+    """Anonymous pages that went into the page cache are file pages; shmem is a part of file."""
+    rows = np.zeros((CPUS, SLOTS), ROW)
+    row = rows[0, 3:4]
+    row["alloc_anon"], row["free_anon"], row["add_from_anon"] = 100, 10, 30
+    row["add_file"], row["free_file"], row["delete_file"] = 7, 2, 5
+    row["free_shmem"], row["delete_shmem"] = 1, 2
+    row["adjust_anon"], row["adjust_file"], row["adjust_shmem"] = -4, 6, 12
+    anon, file, shmem = page_columns(rows)
+    assert (anon[3], file[3], shmem[3]) == (100 - 10 - 30 - 4, 7 + 30 - 2 - 5 + 6, 12 - 1 - 2)
+
+
+def _count(maps: FakeMaps, slot: int, tasks: int, anon: int, file: int) -> None:
+    maps.groups[slot]["tasks_local"] = tasks
+    maps.rows[slot % CPUS, slot]["alloc_anon"] = anon
+    maps.rows[slot % CPUS, slot]["add_file"] = file
+
+
+def test_totals_and_local(maps: FakeMaps) -> None:
+    """Totals have everything below; local has what is a container's own or was a removed one's right below it."""
+    for slot, numbers in {1: (1, 10, 100), PARENT: (2, 20, 200), CHILD: (4, 40, 400), GONE: (0, 0, 800)}.items():
+        _count(maps, slot, *numbers)
+    taken = maps.reader().take()
+    root, parent, child = (taken.reading(100 + slot) for slot in (1, PARENT, CHILD))
+    assert root and parent and child
+    assert (root.num_tasks, root.num_anon_pages, root.num_file_pages) == (7, 70, 1500)
+    assert (parent.num_tasks, parent.num_anon_pages, parent.num_file_pages) == (6, 60, 1400)
+    assert (parent.local_tasks, parent.local_anon_pages, parent.local_file_pages) == (2, 20, 1000)
+    assert (child.num_tasks, child.num_anon_pages, child.num_file_pages) == (4, 40, 400)
+    assert taken.reading(100 + GONE) is None
+    assert taken.reading(999) is None
+    assert len(taken) == 3 and set(taken.cgroup_ids) == {101, 102, 107}
+
+
+def test_peaks_are_never_below_the_present(maps: FakeMaps) -> None:
+    """The kernel side tells ancestors of pages in batches, so its peak can be behind."""
+    _count(maps, CHILD, 5, 90, 10)
+    maps.groups[CHILD]["tasks_peak"], maps.groups[CHILD]["pages_peak"] = 4, 64
+    maps.groups[PARENT]["tasks_peak"], maps.groups[PARENT]["pages_peak"] = 50, 6400
+    taken = maps.reader().take()
+    child, parent = taken.reading(100 + CHILD), taken.reading(100 + PARENT)
+    assert child and (child.peak_tasks, child.peak_pages) == (5, 100)
+    assert parent and (parent.peak_tasks, parent.peak_pages) == (50, 6400)
+
+
+def test_partial_goes_up(maps: FakeMaps) -> None:
+    """Where pages from before the load are not known, neither is the sum above."""
+    maps.slots[CHILD]["partial"] = 1
+    taken = maps.reader().take()
+    partial = {number: taken.reading(number) for number in taken.cgroup_ids}
+    assert {number: reading.partial_pages for number, reading in partial.items() if reading} == {
+        101: True, 102: True, 107: True,
+    }  # fmt: skip
+    maps = FakeMaps()
+    maps.slots[PARENT]["partial"] = 1
+    reading = maps.reader().take().reading(100 + CHILD)
+    assert reading and not reading.partial_pages
+
+
+def test_health(maps: FakeMaps) -> None:
+    """Everything that the kernel side says of itself arrives."""
+    names = [name for name in STATE.names or () if name not in ("topology", "spare")]
+    for at, name in enumerate(names):
+        maps.state[name] = at + 11
+    health = dataclasses.asdict(maps.reader().take().health)
+    assert (health.pop("slots"), health.pop("slots_used")) == (SLOTS, 4)
+    renamed = {"dead_slots": "slots_dead"}
+    assert health == {renamed.get(name, name): at + 11 for at, name in enumerate(names)}
+
+
+def test_a_snapshot_stays(maps: FakeMaps) -> None:
+    """What was taken does not change while the kernel counts on."""
+    reader = maps.reader()
+    _count(maps, CHILD, 1, 2, 3)
+    before = reader.take()
+    first = before.reading(100 + CHILD)
+    maps.groups[:]["forks"] = 77
+    _count(maps, CHILD, 9, 9, 9)
+    assert before.reading(100 + CHILD) == first
+    second = reader.take().reading(100 + CHILD)
+    assert second and (second.num_tasks, second.forks) == (9, 77)
+
+
+def test_the_tree_is_read_again_when_it_changed(maps: FakeMaps) -> None:
+    """And only then."""
+    reader = maps.reader()
+    assert len(reader.take()) == 3
+    maps.enter(9, 1, 1)
+    assert len(reader.take()) == 3
+    maps.state["topology"] += 1
+    assert set(reader.take().cgroup_ids) == {101, 102, 107, 109}
+    maps.slots[9]["state"] = SLOT_FREE
+    maps.state["topology"] += 1
+    assert len(reader.take()) == 3
+
+
+@pytest.mark.parametrize("times", [1, 3, 1000])
+def test_a_tree_that_changes_meanwhile(maps: FakeMaps, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Taken again a few times, then as it is: a snapshot always comes."""
+    left, page_columns_of = [times], snapshot.page_columns
+
+    def columns(rows: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            maps.state["topology"] += 1
+        return page_columns_of(rows)
+
+    monkeypatch.setattr(snapshot, "page_columns", columns)
+    assert len(maps.reader().take()) == 3
+    assert left[0] == max(0, times - 4)

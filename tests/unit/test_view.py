@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots and paths joined to containers: names, what is managed, and the leaf that nobody sees."""
+
+from __future__ import annotations
+
+import pytest
+
+from containeragent.containers.view import Container, Names, containers, document, with_leaf
+from tests.unit.snapshots import reading, snapshot
+
+NAMES = Names("/containers")
+
+
+@pytest.mark.parametrize(
+    "cgroup, name",
+    [
+        ("/", None),
+        ("/system.slice", None),
+        ("/containers-not", None),
+        ("/containers-not/web", None),
+        ("/x/containers/web", None),
+        ("/containers", "/"),
+        ("/containers/web", "/web"),
+        ("/containers/web/db", "/web/db"),
+        ("/containers/containers", "/containers"),
+        ("/containers/-agent", "/"),
+        ("/containers/-tasks", "/"),
+        ("/containers/web/-tasks", "/web"),
+        ("/containers/web-tasks", "/web-tasks"),
+    ],
+)
+def test_names_of_cgroups(cgroup: str, name: str | None) -> None:
+    """Only what is below the root has one; a leaf has its container's."""
+    assert NAMES.managed(cgroup) == name
+
+
+def test_cgroups_of_names() -> None:
+    """The other way."""
+    assert NAMES.cgroup(()) == "/containers" and NAMES.cgroup(("web", "db")) == "/containers/web/db"
+    assert Names("/a/b").managed("/a/b/c") == "/c"
+
+
+@pytest.mark.parametrize("cgroup, leaf", [("/containers/web/-tasks", True), ("/containers/-agent", True)])
+def test_leaves(cgroup: str, leaf: bool) -> None:
+    """Ours only: the same name elsewhere is somebody's cgroup."""
+    assert NAMES.is_leaf(cgroup) is leaf and not NAMES.is_leaf("/x/-tasks") and not NAMES.is_leaf("/containers/x-tasks")
+
+
+def names_of(found: list[Container]) -> list[tuple[str, bool]]:
+    """Name and whether it is managed."""
+    return [(one.name, one.managed) for one in found]
+
+
+def test_managed_ones_are_sorted_by_path() -> None:
+    """Others only on demand; one that is gone is left out."""
+    now = snapshot((1, 9), (2, 3), (3, 2), (4, 1), (5, 1))
+    paths = ["/", "/containers/web", "/containers", "/containers/a", None]
+    assert names_of(containers(now, paths, NAMES, False)) == [("/", True), ("/a", True), ("/web", True)]
+    everything = containers(now, paths, NAMES, True)
+    assert names_of(everything) == [("/", False), ("/", True), ("/a", True), ("/web", True)]
+
+
+def test_a_leafs_own_become_its_containers_own() -> None:
+    """In whatever order they come; totals cover the leaf anyway."""
+    for order in (1, -1):
+        cgroups = [((1, 5), "/containers/web"), ((2, 3), "/containers/web/-tasks"), ((3, 9), "/x/-tasks")][::order]
+        now = snapshot(*(pair for pair, _ in cgroups))
+        found = containers(now, [path for _, path in cgroups], NAMES, True)
+        assert names_of(found) == [("/web", True), ("/x/-tasks", False)]
+        assert (found[0].reading.num_tasks, found[0].reading.local_tasks) == (5, 8)
+        assert found[0].reading.local_anon_pages == 80 and found[1].reading.local_tasks == 9
+
+
+def test_the_roots_leaves() -> None:
+    """Where systemd delegated the agent's own cgroup."""
+    now = snapshot((1, 0), (2, 4), (3, 2))
+    (found,) = containers(now, ["/containers", "/containers/-agent", "/containers/-tasks"], NAMES, False)
+    assert found.name == "/" and found.reading.local_tasks == 6
+
+
+def test_a_leaf_without_its_container() -> None:
+    """It went meanwhile."""
+    assert containers(snapshot((1, 1)), ["/containers/web/-tasks"], NAMES, True) == []
+
+
+def test_with_leaf_leaves_totals_alone() -> None:
+    """Only what is local is added."""
+    both = with_leaf(
+        reading(1, num_tasks=5, local_tasks=1), reading(2, num_tasks=4, local_tasks=4, local_shmem_pages=7)
+    )
+    assert both == reading(1, num_tasks=5, local_tasks=5, local_shmem_pages=7)
+
+
+def test_the_document_has_null_for_what_is_unknown() -> None:
+    """Never 0."""
+    shown = document(Container("/web", "/containers/web", True, reading(7, num_tasks=2, forks=23)), 4096, "tracepoint")
+    assert shown["id"] == 7 and shown["num_tasks"] == 2 and shown["forks"] == 23 and shown["exits"] == 0
+    for key in ("num_mapped_pages", "num_active_pages", "num_files", "task_limit", "page_limit", "throttled_seconds"):
+        assert shown[key] is None
+    assert shown["local"]["num_files"] is None and shown["local"]["num_tasks"] == 0
+    assert set(shown["local"]) == {key for key in shown if key.startswith("num_")}
