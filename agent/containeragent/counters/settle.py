@@ -16,7 +16,6 @@ import errno
 import mmap
 import os
 import threading
-import time
 
 from containeragent.counters.maps import CounterMaps
 from containeragent.libbpf import Runnable
@@ -26,29 +25,26 @@ _HUGE_BYTES = 2 << 20
 
 
 class Settler:
-    """Settles at most once in `interval_seconds`, however many ask. `decide` is decide_given of bpf/filemap.c."""
+    """One at a time; it takes microseconds. `decide` is decide_given of bpf/filemap.c."""
 
-    def __init__(self, maps: CounterMaps, decide: Runnable, interval_seconds: float = 0.2) -> None:
+    def __init__(self, maps: CounterMaps, decide: Runnable) -> None:
         self._maps = maps
         self._decide = decide
-        self._interval = interval_seconds
-        self._last = -interval_seconds
         self._lock = threading.Lock()
-        self._memory = mmap.mmap(-1, 3 * _HUGE_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self._memory[-1] = 1  # outside the range below: the kernel only looks at memory that has been used
+        # One aligned range, and less than another around it, so that nothing here ever becomes a huge page. The kernel
+        # only looks at memory that has been used, so one page outside the range is.
+        self._memory = mmap.mmap(-1, 2 * _HUGE_BYTES - mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         start = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._address = -(-start // _HUGE_BYTES) * _HUGE_BYTES
+        self._memory[0 if self._address > start else -1] = 1
         self._libc = ctypes.CDLL(None, use_errno=True)
 
     def settle(self) -> None:
         """Return when what was pending at the call is done."""
         with self._lock:
-            if time.monotonic() - self._last < self._interval:
-                return
             if not self._advise(_MADV_COLLAPSE):
                 self._visit_cpus()
             self._decide_listed()
-            self._last = time.monotonic()
 
     def _decide_listed(self) -> None:
         """Pages that may be tmpfs or page cache: struct page says by now."""

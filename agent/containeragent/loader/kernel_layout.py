@@ -74,7 +74,7 @@ def has_migration_events(btf: Btf) -> bool:
 
 
 def _gfp_bit(btf: Btf, name: str, before_enum: int) -> int:
-    """Since Linux kernel commit  the flags are enumerators (in v6.9)."""
+    """A flag of an allocation: newer kernels have its bit as an enumerator, `before_enum` is its value on others."""
     bit = btf.anonymous_enumerator(f"___GFP_{name}_BIT")
     return before_enum if bit is None else 1 << bit
 
