@@ -8,14 +8,23 @@ import pytest
 from tests.kernel.support.comparing import compare_pages
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
-from tests.kernel.support.settings import KHUGEPAGED, setting
+from tests.kernel.support.settings import HUGETLB_POOL, KHUGEPAGED, setting
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "touch_and_drop", "populate", "locked", "remapped", "zero_page", "huge", "huge_parts", "huge_protected",
-        "collapsed", "forked", "huge_forked", "hugetlb",
+        "touch_and_drop",
+        "populate",
+        "locked",
+        "remapped",
+        "zero_page",
+        "huge",
+        "huge_parts",
+        "huge_protected",
+        "collapsed",
+        "forked",
+        "huge_forked",
     ],
 )
 def test_at_rest(counting: Counting, container: Container, name: str) -> None:
@@ -28,3 +37,9 @@ def test_collapse_by_khugepaged(counting: Counting, container: Container) -> Non
     with setting(KHUGEPAGED / "scan_sleep_millisecs", "50"), setting(KHUGEPAGED / "alloc_sleep_millisecs", "50"):
         rests = compare_pages(counting, container, "anon", "collapsed_by_kernel", 20)
     assert max(rest.facts.get("huge", 0) for rest in rests) > 0, "khugepaged did nothing"
+
+
+def test_hugetlb_is_nobodys(counting: Counting, container: Container) -> None:
+    """The pool of huge pages is not anonymous memory of whoever made it grow."""
+    with setting(HUGETLB_POOL, HUGETLB_POOL.read_text().strip()):
+        compare_pages(counting, container, "anon", "hugetlb")

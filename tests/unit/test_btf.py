@@ -31,7 +31,9 @@ class Builder:
         self.strings += name.encode() + b"\0"
         return at
 
-    def add(self, kind: int, name: str, size_or_type: int, entries: bytes = b"", count: int = 0, flag: int = 0) -> None:
+    def add(
+        self, kind: int, name: str, size_or_type: int, entries: bytes = b"", *, count: int = 0, flag: int = 0
+    ) -> None:
         """A type and what follows it."""
         self.types += struct.pack("<III", self._name(name), flag << 31 | kind << 24 | count, size_or_type) + entries
 
@@ -42,12 +44,12 @@ class Builder:
     def composite(self, kind: int, name: str, size: int, *members: tuple[str, int, int], flag: int = 0) -> None:
         """Members are name, type and offset in bits."""
         entries = b"".join(struct.pack("<III", self._name(member), number, bits) for member, number, bits in members)
-        self.add(kind, name, size, entries, len(members), flag)
+        self.add(kind, name, size, entries, count=len(members), flag=flag)
 
     def enum(self, name: str, **values: int) -> None:
         """An enum of 4 bytes."""
         entries = b"".join(struct.pack("<Ii", self._name(key), value) for key, value in values.items())
-        self.add(ENUM, name, 4, entries, len(values))
+        self.add(ENUM, name, 4, entries, count=len(values))
 
     def data(self) -> bytes:
         """With the header."""
@@ -142,6 +144,6 @@ assert found == [None]
 
 
 def test_addresses_above_4_gib() -> None:
-    """In a thread, libbpf's memory is where an int cannot point; so it is in any Python that is position-independent."""
+    """In a thread, libbpf's memory is where an int cannot point; so it is in a Python that is position-independent."""
     ran = subprocess.run([sys.executable, "-c", _HIGH_ADDRESSES], env={"PYTHONPATH": ":".join(sys.path)}, check=False)
     assert ran.returncode == 0

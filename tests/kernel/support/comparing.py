@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from containeragent.counters.snapshot import Reading
 from tests.kernel.support.containers import Container, Pages
 from tests.kernel.support.counting import Counting
 from tests.kernel.support.running import Rest, Running
@@ -15,11 +16,12 @@ SLACK_PAGES = 1100
 
 def compare_pages(counting: Counting, container: Container, subject: str, name: str, *arguments: object) -> list[Rest]:
     """Pages are the kernel's at each rest; nothing anonymous is left at the end. The rests, for what they say."""
-    rests = []
+    rests: list[Rest] = []
+    start: Pages | None = None
     with Running(container, subject, name, *arguments) as running:
         for rest in running.rests():
             now = _compare(counting, container, rest)
-            start = now if not rests else start
+            start = start or now
             _check_workload(rest, start, now)
             rests.append(rest)
     assert len(rests) > 1
@@ -40,3 +42,22 @@ def _check_workload(rest: Rest, start: Pages, now: Pages) -> None:
     for kind, wanted in rest.pages.items():
         change = getattr(now, kind) - getattr(start, kind)
         assert abs(change - wanted) <= SLACK_PAGES, f"{rest.label!r}: {kind} changed by {change} pages, not {wanted}"
+
+
+def compare_tasks(counting: Counting, container: Container, name: str, *arguments: object) -> list[Rest]:
+    """Tasks are the lines of cgroup.threads at each rest (not while they fork), and have changed just as it says."""
+    rests: list[Rest] = []
+    start: Reading | None = None
+    with Running(container, "tasks", name, *arguments) as running:
+        for rest in running.rests():
+            if rest.label == "forking":
+                continue
+            counting.assert_tasks_at_rest(container)
+            now = counting.reading(container)
+            start = start or now
+            changes = {counter: getattr(now, counter) - getattr(start, counter) for counter in rest.tasks}
+            assert changes == rest.tasks, f"at rest {rest.label!r}"
+            rests.append(rest)
+    assert len(rests) > 1
+    assert counting.assert_tasks_at_rest(container) == 0
+    return rests

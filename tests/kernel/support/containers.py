@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cgroups of a test, and the kernel's own figures for them.
 
-A container is a cgroup v2 directory; where the memory controller is on v1, it has a twin there that tasks enter too, because
-the kernel counts pages by that one.
+A container is a cgroup v2 directory; where the memory controller is on v1, it has a twin there that tasks enter too,
+because the kernel counts pages by that one.
 """
 
 from __future__ import annotations

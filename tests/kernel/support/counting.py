@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from pathlib import Path
+from collections.abc import Iterator
 
+import numpy as np
+
+from containeragent import tasks
 from containeragent.counters.maps import CounterMaps
+from containeragent.counters.records import SLOT_FREE
+from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Reading, Snapshot
 from containeragent.counters.sweep import Programs, Sweeper
-from containeragent.host.settle import Settler
 from containeragent.libbpf import Runnable
 from containeragent.loader.load import BPFFS, Options, load, unload
 from containeragent.pins import Pins
@@ -30,7 +35,6 @@ class Counting:
         self.options = Options(BPFFS / f"test-{os.getpid()}-{name}", slots=slots)
         self.pins = Pins(self.options.bpffs)
         self.said: list[str] = []
-        self._settler = Settler(0)
         try:
             self.stamp = load(self.options, False, self.said.append)
             self.map_again()
@@ -43,6 +47,7 @@ class Counting:
         self.stamp = self.pins.stamp() or self.stamp
         self.maps = CounterMaps.from_pins(self.pins, self.stamp)
         self._reader = Reader(self.maps)
+        self._settler = Settler(self.maps, Runnable(self.pins.get("programs", "decide_given")))
 
     def close(self) -> None:
         """Remove every pin."""
@@ -65,16 +70,42 @@ class Counting:
         return Pages(reading.num_anon_pages, reading.num_file_pages, reading.num_shmem_pages)
 
     def slot(self, container: Container) -> int:
-        """The slot of a living container."""
-        return int(self.maps.slots["cgroup_id"].tolist().index(container.id))
+        """The slot of a container, living or dead."""
+        slots = self.maps.slots
+        found = np.flatnonzero((slots["cgroup_id"] == container.id) & (slots["state"] != SLOT_FREE))
+        assert len(found) == 1, f"{container.path} has slots {found.tolist()}"
+        return int(found[0])
 
-    def sweeper(self) -> Sweeper:
+    def state_of_slot(self, slot: int) -> int:
+        """SLOT_FREE, SLOT_LIVE or SLOT_DEAD."""
+        return int(self.maps.slots["state"][slot])
+
+    @contextlib.contextmanager
+    def sweeper(self, patience_seconds: float = 60.0) -> Iterator[Sweeper]:
         """The agent's, on these programs."""
-        run = {name: Runnable(self.pins.get("programs", name)) for name in ("sweep_block", "retire_slot")}
-        return Sweeper(self.maps, Programs(**run), self.stamp.blocks)
+        descriptors = {name: self.pins.get("programs", name) for name in ("sweep_block", "retire_slot")}
+        programs = Programs(**{name: Runnable(descriptor) for name, descriptor in descriptors.items()})
+        try:
+            yield Sweeper(self.maps, programs, self.stamp.blocks, patience_seconds)
+        finally:
+            for descriptor in descriptors.values():
+                os.close(descriptor)
+
+    def scan_tasks(self) -> None:
+        """What the agent does when the kernel side says that it lost tasks."""
+        iterator, process = (self.pins.get("programs", name) for name in ("task", "scan_process"))
+        try:
+            tasks.scan(iterator, Runnable(process), self.maps.all_tasks)
+        finally:
+            os.close(iterator)
+            os.close(process)
+
+    def tasks_lost(self) -> int:
+        """Times that the kernel side could not enter a task, since the load."""
+        return self.take().health.tasks_lost
 
     def assert_pages_at_rest(self, container: Container, too_high_anon: int = 0) -> Pages:
-        """Counted pages are the kernel's; `too_high_anon` is how far anon may be above. The kernel's can be seconds old."""
+        """Counted pages are the kernel's, which can be old; `too_high_anon` is how far anon may be above."""
 
         def off() -> tuple[Pages, Pages, Pages]:
             ours, kernel = self.pages(container), container.kernel_pages()

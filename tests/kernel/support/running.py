@@ -6,6 +6,7 @@ The workload's side is workloads/resting.py: it writes a line of JSON at each re
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from types import TracebackType
 
 from tests.kernel.support.containers import Container
 
-WORKLOADS = Path(__file__).resolve().parent.parent / "workloads"
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Rest:
 
 
 class Running:
-    """A workload that runs; leaving the context ends it."""
+    """A workload that runs; leaving the context ends everything in its container."""
 
-    def __init__(self, container: Container, subject: str, name: str, *arguments: object) -> None:
-        script = str(WORKLOADS / f"{subject}.py")
+    def __init__(self, container: Container, subject: str, *arguments: object) -> None:
+        self._container = container
+        module = f"tests.kernel.workloads.{subject}"
         self.process = subprocess.Popen(
-            [sys.executable, "-S", "-E", "-B", script, name, *map(str, arguments)],
+            [sys.executable, "-S", "-E", "-B", "-m", module, *map(str, arguments)],
+            cwd=ROOT,
             preexec_fn=container.enter,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -46,9 +49,15 @@ class Running:
     def __enter__(self) -> Running:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        self.process.kill()
-        self.process.communicate()
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
     def rests(self) -> Iterator[Rest]:
         """Each rest; going on to the next lets the workload go on. A workload that fails is an error here."""

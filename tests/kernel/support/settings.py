@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage")
+HUGETLB_POOL = Path("/proc/sys/vm/nr_hugepages")
 KHUGEPAGED = HUGE_PAGES / "khugepaged"
 
 

@@ -10,12 +10,13 @@ import signal
 import time
 from pathlib import Path
 
-from resting import Rests, main, rest
+from tests.kernel.workloads.resting import Rests, main, rest
 
 PAGE = mmap.PAGESIZE
 PAGES = 16384  # 64 MiB with pages of 4 KiB
 HUGE = 512
 HUGEPAGES = Path("/proc/sys/vm/nr_hugepages")
+MAP_HUGETLB = 0x40000
 
 
 def private(pages: int = PAGES) -> mmap.mmap:
@@ -164,19 +165,17 @@ def _huge_pages() -> int:
 
 
 def hugetlb() -> Rests:
-    """Pages of hugetlbfs belong to a pool that no container is charged for in anon or file."""
-    before = HUGEPAGES.read_text()
-    try:
-        HUGEPAGES.write_text(str(int(before) + 8))
-        yield rest("pool grown", {"anon": 0})
-        hugetlb_flag = 0x40000
-        memory = mmap.mmap(-1, 8 * HUGE * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | hugetlb_flag)
-        touch(memory, pages=8 * HUGE, step=HUGE)
-        yield rest("touched", {"anon": 0})
-        memory.close()
-    finally:
-        HUGEPAGES.write_text(before)
-    yield rest("given back", {"anon": 0})
+    """Pages of hugetlbfs belong to a pool: anon and file leave them out. The test gives the pool back its size."""
+    HUGEPAGES.write_text(str(int(HUGEPAGES.read_text()) + 8))
+    yield rest("pool grown", {"anon": 0})
+    memory = mmap.mmap(-1, 8 * HUGE * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_HUGETLB)
+    touch(memory, pages=8 * HUGE, step=HUGE)
+    yield rest("touched", {"anon": 0})
+    memory.close()
+    yield rest("unmapped", {"anon": 0})
+    memory = mmap.mmap(-1, 8 * HUGE * PAGE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | MAP_HUGETLB)
+    touch(memory, pages=8 * HUGE, step=HUGE)
+    yield rest("shared", {"anon": 0, "file": 0})
 
 
 def forked() -> Rests:
@@ -222,8 +221,47 @@ def huge_forked() -> Rests:
     yield rest("child gone", {"anon": PAGES})
 
 
+def storm(processes: str, seconds: str) -> Rests:
+    """Faults of small and huge pages in several processes for some time."""
+    end = time.monotonic() + float(seconds)
+    children = []
+    for _ in range(int(processes)):
+        child = os.fork()
+        if not child:
+            _fault_until(end)
+            os._exit(0)
+        children.append(child)
+    kept = private(4096)
+    touch(kept, pages=4096)
+    yield rest("faulting")
+    for child in children:
+        os.waitpid(child, 0)
+    yield rest("calm", {"anon": 4096})
+
+
+def _fault_until(end: float) -> None:
+    small, large = private(1024), private(4096)
+    large.madvise(mmap.MADV_HUGEPAGE)
+    while time.monotonic() < end:
+        for part in (small, large):
+            touch(part, pages=1024)
+            part.madvise(mmap.MADV_DONTNEED)
+
+
 if __name__ == "__main__":
     main(
-        touch_and_drop, populate, locked, remapped, zero_page, huge, huge_parts, huge_protected, collapsed,
-        collapsed_by_kernel, hugetlb, forked, huge_forked,
+        touch_and_drop,
+        populate,
+        locked,
+        remapped,
+        zero_page,
+        huge,
+        huge_parts,
+        huge_protected,
+        collapsed,
+        collapsed_by_kernel,
+        hugetlb,
+        forked,
+        huge_forked,
+        storm,
     )

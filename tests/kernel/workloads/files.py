@@ -8,7 +8,7 @@ import mmap
 import os
 import signal
 
-from resting import Rests, main, rest
+from tests.kernel.workloads.resting import Rests, main, rest
 
 PAGE = mmap.PAGESIZE
 PAGES = 16384
@@ -112,12 +112,12 @@ def parts(folder: str) -> Rests:
     yield rest("closed", {"file": 0})
 
 
-def kept(folder: str) -> Rests:
+def kept(folder: str, name: str = "kept", pages: str = "512") -> Rests:
     """A file that stays when its writer ends."""
-    descriptor, _ = _create(folder, "kept")
-    _write(descriptor, 512)
+    descriptor, _ = _create(folder, name)
+    _write(descriptor, int(pages))
     os.fsync(descriptor)
-    yield rest("written", {"file": 512})
+    yield rest("written", {"file": int(pages)})
 
 
 def tmpfs(folder: str) -> Rests:
@@ -217,6 +217,4 @@ def reclaimed(folder: str, pages: str) -> Rests:
 
 
 if __name__ == "__main__":
-    main(
-        disk, mapped, sparse, parts, kept, tmpfs, shared_anon, shared_with_child, memfd, shmem_collapsed, reclaimed
-    )
+    main(disk, mapped, sparse, parts, kept, tmpfs, shared_anon, shared_with_child, memfd, shmem_collapsed, reclaimed)

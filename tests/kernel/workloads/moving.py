@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import signal
 from pathlib import Path
 
-from resting import Rests, main, rest
+from tests.kernel.workloads.resting import Rests, main, rest
 
 PAGE = mmap.PAGESIZE
 PAGES = 32768
@@ -52,7 +51,10 @@ def anon() -> Rests:
 
 
 def anon_of_several() -> Rests:
-    """Mapped by a parent and two children at the same addresses, some pages of each one's own."""
+    """
+    Mapped by a parent and two children at the same addresses, some pages of each one's own. What the parent copies has
+    the same anon_vma and index as what its children still have.
+    """
     memory = _anon()
     ready, told = os.pipe()
     children = []
@@ -68,6 +70,9 @@ def anon_of_several() -> Rests:
         for _ in children:
             os.read(ready, 1)
         yield rest("children wrote", {"anon": PAGES + PAGES // 4})
+        for page in range(2, PAGES, 8):
+            memory[page * PAGE] = 3
+        yield rest("parent wrote", {"anon": PAGES + PAGES * 3 // 8})
         _punch(memory, mmap.MADV_DONTNEED)
         yield rest("compacted", facts=_compact())
     finally:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The workload's side of a rest: say where it is, wait to be told to go on.
 
-A workload is a generator of rests; the first one, "start", is what its counters are compared with. support/running.py is
-the test's side. Standard library only, and little of it: every page of the interpreter is counted too.
+A workload is a generator of rests; the first one, "start", is what its counters are compared with. support/running.py
+is the test's side. Standard library only, and little of it: every page of the interpreter is counted too.
 """
 
 from __future__ import annotations

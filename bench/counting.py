@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The set of programs that is measured, in a folder of pins of its own, and a look for others that would disturb."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from containeragent import libbpf
+from containeragent.errors import Refused
+from containeragent.loader.load import BPFFS, Options, load, unload
+from containeragent.pins import Pins
+
+OPTIONS = Options(BPFFS / f"bench-{os.getpid()}")
+
+
+def _silent(_line: str) -> None:
+    return
+
+
+@contextlib.contextmanager
+def switched_on() -> Iterator[Pins]:
+    """Counting inside."""
+    try:
+        load(OPTIONS, False, _silent)
+        yield Pins(OPTIONS.bpffs)
+    finally:
+        unload(OPTIONS.bpffs, _silent)
+
+
+class Switch:
+    """Detaches the loaded programs and attaches them again in an instant, so that a run with and one without are close.
+
+    Words of pages that went while nothing counted are stale. Loads go through their frames once before they measure.
+    """
+
+    def __init__(self, pins: Pins) -> None:
+        self._programs = {name: pins.get("programs", name) for name in pins.names("links")}
+        self._links: list[int] = []
+        for name in pins.names("links"):
+            (pins.live / "links" / name).unlink()
+
+    def set(self, on: bool) -> None:
+        """Attach or detach all of them."""
+        while self._links:
+            os.close(self._links.pop())
+        if on:
+            for name, program in self._programs.items():
+                link = libbpf.library().bpf_raw_tracepoint_open(name.encode(), program)
+                if link < 0:
+                    raise Refused("ENOENT", f"the program {name} cannot be attached again")
+                self._links.append(link)
+
+    def close(self) -> None:
+        """Detach, and let go of the programs."""
+        self.set(False)
+        for program in self._programs.values():
+            os.close(program)
+
+
+@contextlib.contextmanager
+def switch() -> Iterator[Switch]:
+    """A switch that is off."""
+    with switched_on() as pins, contextlib.closing(Switch(pins)) as made:
+        yield made
+
+
+def others() -> list[str]:
+    """Folders of other loaded sets: they count during every run, and what is measured comes on top of them."""
+    return sorted(str(links.parents[1]) for links in BPFFS.glob("*/live/links") if links.parents[1] != OPTIONS.bpffs)

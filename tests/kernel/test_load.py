@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loading, replacing and unloading: counters go on, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from containeragent import libbpf
+from containeragent.errors import Refused
+from containeragent.loader import frames
+from containeragent.loader.load import BPFFS, Options, load, unload
+from containeragent.pins import Pins
+from tests.kernel.conftest import MakeContainer
+from tests.kernel.support.containers import Container
+from tests.kernel.support.counting import Counting, no_say
+from tests.kernel.support.running import Running
+
+OTHER_LAYOUT = 999
+
+
+@pytest.fixture
+def own() -> Iterator[Counting]:
+    """A set that the test may replace."""
+    loaded = Counting("own", slots=4096)
+    yield loaded
+    if loaded.options.bpffs.exists():
+        loaded.close()
+
+
+def _write_stamp(pins: Pins, value: bytes) -> None:
+    descriptor = pins.get("maps", "stamp")
+    try:
+        libbpf.map_update(descriptor, bytes(4), value)
+    finally:
+        os.close(descriptor)
+
+
+def _everything_under(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_twice(own: Counting) -> None:
+    """A second load changes nothing, and says so."""
+    before, said = _everything_under(own.options.bpffs), list[str]()
+    assert load(own.options, False, said.append) == own.stamp
+    assert said == [f"already loaded by version {own.stamp.version}"]
+    assert _everything_under(own.options.bpffs) == before
+
+
+def test_other_number_of_slots_while_loaded(own: Counting) -> None:
+    """The maps that are there decide, also when the programs are replaced."""
+    stamp = load(replace(own.options, slots=128), True, no_say)
+    assert stamp.slots == own.stamp.slots == 4096
+
+
+def test_unload_leaves_nothing(own: Counting) -> None:
+    """No pins, no folders; once more is harmless."""
+    assert own.pins.names("links")
+    unload(own.options.bpffs, no_say)
+    assert not own.options.bpffs.exists()
+    said: list[str] = []
+    unload(own.options.bpffs, said.append)
+    assert said == ["nothing is loaded"]
+
+
+def test_leftovers_of_an_interrupted_load(own: Counting) -> None:
+    """Pins of a load that did not come to its end are removed by the next one."""
+    for name in ("loading-1", "retired-2"):
+        (own.options.bpffs / name / "maps").mkdir(parents=True)
+        descriptor = own.pins.get("maps", "stamp")
+        libbpf.obj_pin(descriptor, str(own.options.bpffs / name / "maps" / "stamp"))
+        os.close(descriptor)
+    load(own.options, True, no_say)
+    assert [path.name for path in own.options.bpffs.iterdir()] == ["live"]
+
+
+def test_failed_load_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What went wrong is said, and there is nothing to clean up."""
+    folder = BPFFS / f"test-{os.getpid()}-failed"
+
+    def fail(*_: object) -> int:
+        raise Refused("ENOTSUP", "no memory here")
+
+    monkeypatch.setattr(frames, "host_frames", fail)
+    with pytest.raises(Refused, match="no memory here"):
+        load(Options(folder), False, no_say)
+    assert not folder.exists()
+
+
+def test_failed_replacement_changes_nothing(own: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old programs count on."""
+    before = _everything_under(own.options.bpffs)
+
+    def fail(_fd: int, path: str) -> None:
+        raise OSError(28, path)
+
+    monkeypatch.setattr(libbpf, "obj_pin", fail)
+    with pytest.raises(Refused, match="is the BPF file system full"):
+        load(own.options, True, no_say)
+    assert _everything_under(own.options.bpffs) == before
+
+
+def test_other_layout(own: Counting) -> None:
+    """Counters of another layout are refused with what to do, and given up with `replace`."""
+    _write_stamp(own.pins, replace(own.stamp, layout=OTHER_LAYOUT).encode())
+    with pytest.raises(Refused) as refused:
+        load(own.options, False, no_say)
+    assert refused.value.code == "EEXIST"
+    assert refused.value.message == (
+        f"version {own.stamp.version} is loaded with layout {OTHER_LAYOUT} of the counters, this one has "
+        f"{own.stamp.layout}; run `containeragent load --replace`"
+    )
+    said: list[str] = []
+    stamp = load(own.options, True, said.append)
+    assert stamp.layout == own.stamp.layout
+    assert (
+        said[0]
+        == f"layout {OTHER_LAYOUT} cannot be carried over: pages from before now are counted as after a first load"
+    )
+    own.map_again()
+
+
+def test_damaged_stamp(own: Counting) -> None:
+    """A stamp that says nothing is refused, and replaced."""
+    _write_stamp(own.pins, b"\0" * 1024)
+    with pytest.raises(Refused, match="no stamp that this version can read"):
+        load(own.options, False, no_say)
+    assert load(own.options, True, no_say).layout == own.stamp.layout
+
+
+def test_one_loader_at_a_time(own: Counting) -> None:
+    """A second one is refused at once."""
+    with own.pins.loader_lock(), pytest.raises(Refused, match="another load or unload") as refused:
+        load(own.options, True, no_say)
+    assert refused.value.code == "EBUSY"
+
+
+def test_not_under_a_running_agent(own: Counting) -> None:
+    """Unloading is refused while an agent runs on the pins."""
+    with own.pins.agent_lock(), pytest.raises(Refused, match="an agent is running"):
+        unload(own.options.bpffs, no_say)
+    assert own.pins.loaded()
+
+
+def test_replace_while_forking(own: Counting, make_container: MakeContainer) -> None:
+    """Every fork and exit is counted once, whichever version saw it."""
+    container = make_container("forking")
+    with Running(container, "tasks", "nested_forks") as running:
+        for rest in running.rests():
+            if rest.label == "forking":
+                load(own.options, True, no_say)
+    own.map_again()
+    assert own.assert_tasks_at_rest(container) == 0
+    reading = own.reading(container)
+    assert (reading.forks, reading.exits) == (4 * (23 * 43 + 1), 4 * (23 * 43 + 1) + 1)
+
+
+def test_replace_while_faulting(own: Counting, make_container: MakeContainer) -> None:
+    """Pages of small and huge faults too, on the same counters."""
+    container = make_container("faulting")
+    with Running(container, "anon", "storm", 3, 6) as running:
+        for rest in running.rests():
+            if rest.label == "faulting":
+                for _ in range(2):
+                    load(own.options, True, no_say)
+            elif rest.label == "calm":
+                own.assert_pages_at_rest(container)
+    own.map_again()
+    own.assert_pages_at_rest(container)
+    assert own.reading(container).num_anon_pages == 0
+    assert own.reading(container).peak_pages > 4096
+
+
+def test_replace_keeps_what_was_counted(own: Counting, make_container: MakeContainer, disk_folder: Path) -> None:
+    """At rest, the same numbers before and after."""
+    container = make_container("resting")
+    with Running(container, "files", "kept", disk_folder) as running:
+        for _ in running.rests():
+            before = own.assert_pages_at_rest(container), own.reading(container)
+            load(own.options, True, no_say)
+            own.map_again()
+            assert (own.assert_pages_at_rest(container), own.reading(container)) == before
+
+
+def test_first_load_beside_forks_and_new_cgroups(make_container: MakeContainer) -> None:
+    """Tasks and cgroups that come, move and go during the load are all known afterwards."""
+    parent = make_container("parent")
+    storm, ended, loaded = parent.child("storm"), threading.Event(), list[Counting]()
+
+    def churn() -> None:
+        turn = 0
+        while not ended.is_set():
+            child = parent.child(f"child-{turn}", twin=False)
+            if turn % 3:
+                child.rmdir()
+            turn += 1
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        with Running(storm, "tasks", "storm", 4, 5) as running:
+            for rest in running.rests():
+                if rest.label == "forking":
+                    loaded.append(Counting("first", slots=65536))
+                    ended.set()
+                    churning.join()
+                elif rest.label == "calm":
+                    _assert_all_known(loaded[0], parent, storm)
+        assert loaded[0].assert_tasks_at_rest(parent) == 0
+    finally:
+        ended.set()
+        for counting in loaded:
+            counting.close()
+
+
+def _assert_all_known(counting: Counting, parent: Container, storm: Container) -> None:
+    assert counting.assert_tasks_at_rest(storm) == 1
+    assert counting.assert_tasks_at_rest(parent) == 1
+    snapshot = counting.take()
+    inodes = {path.stat().st_ino for path in parent.path.glob("child-*")}
+    assert inodes <= set(snapshot.cgroup_ids)
+    reading = snapshot.reading(storm.id)
+    assert reading is not None and reading.partial_pages
