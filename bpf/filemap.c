@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Pages of files: into the page cache and out of it; tmpfs, which says nothing on its way in. */
+/* Pages of files: into the page cache and out of it, tmpfs by its way onto the LRU. */
 
 /* Change the words of a folio; says how many pages changed. */
 static __always_inline u64 retype(u64 frame, u32 pages, u32 from, u32 to)
@@ -57,79 +57,36 @@ RAW_TRACEPOINT_PROBE(mm_filemap_delete_from_page_cache)
 }
 
 /*
- * tmpfs and shared memory have no tracepoint on the way into the cache. Their pages are allocated like those of a copy
- * on write, not zeroed, so such pages are listed, and looked at a little later: by then struct page says what they are.
+ * tmpfs and shared memory have no tracepoint of their own on the way into the cache, and compaction moves page cache
+ * to frames that it takes from the free lists silently. Both show when the folio is put on an LRU list.
  */
-BPF_PROG_ARRAY(page_programs, 2);
-#define DECIDE_OWN 0
-#define CLAIM 1
-
-/* True when the list is full. */
-static __always_inline bool list_undecided(u64 frame)
+static __always_inline void arrived(u64 frame, u32 pages)
 {
-	u32 key = bpf_get_smp_processor_id();
-	struct undecided *list = undecided.lookup(&key);
-	if (!list)
-		return false;
-	u64 at = list->length;
-	list->frame[at & (UNDECIDED_PAGES - 1)] = frame;
-	list->length = at + 1;
-	if (at + 1 < UNDECIDED_PAGES)
-		return false;
-	list->next = 0;
-	list->kept = 0;
-	return true;
+	struct move_key key = move_key_of(frame);
+	u64 *word = moves.lookup(&key);
+	if (word)
+		adjust_and_publish(*word, retype(frame, pages, 0, *word));
+	else
+		COUNT(pages_unclaimed);
 }
 
-/* True if it cannot be told yet. */
-static __always_inline bool decide(u64 frame)
+RAW_TRACEPOINT_PROBE(mm_lru_insertion)
 {
+	u64 folio = ctx->args[0], frame = frame_of(folio);
 	u32 word = word_at(frame);
-	if (!(word & OWNER_ANON) || (word & OWNER_ZEROED) || (word & OWNER_FILE))
-		return false; /* it became page cache, or is free, or another page */
-	u64 page = VMEMMAP_BASE + frame * PAGE_STRUCT_BYTES;
-	u64 mapping = read_u64(page + PAGE_MAPPING);
-	if (!mapping)
-		return true;
-	if (mapping & 3) /* anonymous, KSM, movable pages of drivers */
-		return false;
-	bool shmem = read_u64(page + PAGE_FLAGS) & (1ull << PG_SWAPBACKED);
+	if (word & (OWNER_FILE | OWNER_SHMEM | OWNER_ZEROED))
+		return 0;
+	u64 mapping = read_u64(folio + PAGE_MAPPING);
+	if (!mapping || (mapping & 3)) /* low bits: anonymous, KSM, movable kernel pages */
+		return 0;
+	if (!word) {
+		arrived(frame, folio_pages(folio));
+		return 0;
+	}
+	bool shmem = read_u64(folio + PAGE_FLAGS) & (1ull << PG_SWAPBACKED);
 	u32 to = (word & SLOT_MASK) | (shmem ? OWNER_SHMEM : OWNER_FILE);
-	u64 turned = retype(frame, folio_pages(page), word, to);
+	u64 turned = retype(frame, folio_pages(folio), word, to);
 	adjust(word, -(s64)turned);
 	adjust(to, turned);
-	return false;
-}
-
-/* One page a run, because a folio's words are a loop of their own; called by mm_page_alloc, then by itself. */
-int decide_own(struct bpf_raw_tracepoint_args *ctx)
-{
-	u32 key = bpf_get_smp_processor_id();
-	struct undecided *list = undecided.lookup(&key);
-	if (!list)
-		return 0;
-	u64 frame = list->frame[list->next & (UNDECIDED_PAGES - 1)];
-	if (decide(frame))
-		list->frame[list->kept++ & (UNDECIDED_PAGES - 1)] = frame;
-	if (++list->next < UNDECIDED_PAGES)
-		page_programs.call(ctx, DECIDE_OWN);
-	if (list->kept > UNDECIDED_PAGES / 2) { /* nobody uses them: do not look at them for ever */
-		struct state *host = host_state();
-		if (host)
-			__sync_fetch_and_add(&host->pages_undecided, list->kept);
-		list->kept = 0;
-	}
-	list->length = list->kept;
-	return 0;
-}
-
-/* The agent's: look at the pages of one CPU's list and leave the list (arguments: cpu, the page to begin with). */
-int decide_given(struct bpf_raw_tracepoint_args *ctx)
-{
-	u32 key = ctx->args[0];
-	struct undecided *list = undecided.lookup(&key);
-	u64 at = ctx->args[1];
-	if (list && at < UNDECIDED_PAGES && at < list->length)
-		decide(list->frame[at & (UNDECIDED_PAGES - 1)]);
 	return 0;
 }

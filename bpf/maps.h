@@ -29,8 +29,6 @@ KEPT_QUEUE(free_slots, u32, SLOTS); /* oldest first, so that a late event meets 
 KEPT_TABLE("hash", u64, u64, task_slots, TASKS, NO_PREALLOC);
 #define TASK_FORKED (1ull << 32)
 
-KEPT_TABLE("array", u32, struct undecided, undecided, CPUS, MMAPABLE);
-
 /* Pages on the move: their owner word, by what the page is of (struct page has it before and after). */
 struct move_key {
 	u64 mapping; /* address_space or anon_vma */

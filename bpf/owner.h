@@ -115,3 +115,15 @@ static __always_inline void publish_column(u32 slot, s64 old, s64 new, int sign)
 	if (pages)
 		publish_pages(slot, sign * pages);
 }
+
+/* What the page of a frame is of: before and after a move the same. */
+static __always_inline struct move_key move_key_of(u64 frame)
+{
+	u64 page = VMEMMAP_BASE + frame * PAGE_STRUCT_BYTES, head = read_u64(page + PAGE_COMPOUND_HEAD);
+	u64 folio = head & 1 ? head - 1 : page;
+	struct move_key key = {
+		read_u64(folio + PAGE_MAPPING),
+		read_u64(folio + FOLIO_INDEX) + (page - folio) / PAGE_STRUCT_BYTES,
+	};
+	return key;
+}

@@ -78,8 +78,6 @@ RAW_TRACEPOINT_PROBE(mm_page_alloc)
 	s64 old = row->alloc_anon, new = old + pages_allocated(ctx);
 	row->alloc_anon = new;
 	publish_column(slot, old, new, 1);
-	if (!(word & OWNER_ZEROED) && list_undecided(frame))
-		page_programs.call(ctx, DECIDE_OWN);
 	return 0;
 }
 

@@ -78,19 +78,6 @@ struct slot {
 	u32 heir;    /* slot that the pages of a dead one go to while the agent sweeps */
 };
 
-/*
- * Pages of a CPU that may still turn out to be tmpfs or page cache, by frame: those that were not allocated zeroed.
- * They are looked at together when the list is full, and whenever the agent wants exact figures.
- */
-#define UNDECIDED_PAGES 32
-
-struct undecided {
-	u64 length;
-	u64 next; /* the one to look at, while the list is gone through */
-	u64 kept;
-	u64 frame[UNDECIDED_PAGES];
-};
-
 /* One for the whole host. */
 struct state {
 	u64 topology;	     /* changes with every slot taken or left */
@@ -98,6 +85,6 @@ struct state {
 	u64 slots_exhausted; /* cgroups that got no slot of their own */
 	u64 tasks_lost;	     /* tasks that could not be entered, until the next scan of all tasks */
 	u64 pages_lost;	     /* events on page frames beyond the owner map */
-	u64 pages_undecided; /* pages that were neither mapped nor cached for long, and stay counted as anonymous */
+	u64 pages_unclaimed; /* page-cache pages of nobody (from before the load, or lost on a move) seen moving */
 	u64 spare[2];
 };

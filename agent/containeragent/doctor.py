@@ -135,7 +135,7 @@ def document(source: Source) -> Callable[[], dict[str, Any]]:
             "lost": {
                 "tasks": health.tasks_lost,
                 "pages": health.pages_lost,
-                "undecided": health.pages_undecided,
+                "unclaimed": health.pages_unclaimed,
             },
         }
 

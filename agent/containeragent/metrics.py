@@ -117,7 +117,7 @@ class ContainerCollector(Collector):
         lost = CounterMetricFamily(_PREFIX + "events_lost", "Events that could not be counted.", labels=["event"])
         lost.add_metric(["task"], health.tasks_lost)
         lost.add_metric(["page"], health.pages_lost)
-        lost.add_metric(["undecided_page"], health.pages_undecided)
+        lost.add_metric(["unclaimed_page"], health.pages_unclaimed)
         yield lost
         yield from self._programs()
 

@@ -24,16 +24,13 @@ Array = npt.NDArray[Any]
 
 
 class CounterMaps:
-    """`rows` is (cpus, slots), `groups` and `slots` are (slots,), `undecided` is (cpus,), `state` is one record."""
+    """`rows` is (cpus, slots), `groups` and `slots` are (slots,) `state` is one record."""
 
-    def __init__(
-        self, *, rows: Array, groups: Array, slots: Array, state: Array, undecided: Array, seed_words: Array
-    ) -> None:
+    def __init__(self, *, rows: Array, groups: Array, slots: Array, state: Array, seed_words: Array) -> None:
         self.rows = rows
         self.groups = groups
         self.slots = slots
         self.state = state
-        self.undecided = undecided
         self.seed_words = seed_words
 
     def all_tasks(self) -> int:
@@ -53,7 +50,6 @@ class CounterMaps:
             groups=view("groups", records.GROUP, stamp.slots),
             slots=view("slots", records.SLOT, stamp.slots, writable),
             state=view("state", records.STATE, 1),
-            undecided=view("undecided", records.UNDECIDED, stamp.cpus),
             seed_words=view("seed_words", np.uint32, records.BLOCK_PAGES, writable),
         )
 

@@ -53,8 +53,6 @@ SLOT = np.dtype(
     ]
 )
 
-UNDECIDED = np.dtype([("length", "u8"), ("next", "u8"), ("kept", "u8"), ("frame", "u8", (32,))])
-
 STATE = np.dtype(
     [
         ("topology", "u8"),
@@ -62,7 +60,7 @@ STATE = np.dtype(
         ("slots_exhausted", "u8"),
         ("tasks_lost", "u8"),
         ("pages_lost", "u8"),
-        ("pages_undecided", "u8"),
+        ("pages_unclaimed", "u8"),
         ("spare", "u8", (2,)),
     ]
 )

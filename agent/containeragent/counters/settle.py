@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finish what was put off, so that a snapshot is exact: the kernel's batches of pages, and our lists of undecided ones.
+"""Have the kernel finish what it put off, so that a snapshot is exact: its batches of pages.
 
-Each CPU gathers up to 31 pages before it puts them on an LRU list; an unmapped page is in use until then (mm/swap.c).
-MADV_COLLAPSE begins with lru_add_drain_all(), which empties these batches on all CPUs that have any; called on a range
-without pages it does nothing else.
+Each CPU gathers up to 31 pages before it puts them on an LRU list; until then a new tmpfs page still counts as
+anonymous, and an unmapped one as in use (mm/swap.c). MADV_COLLAPSE begins with lru_add_drain_all(), which empties these
+batches on all CPUs that have any; called on a range without pages it does nothing else.
 
 Since Linux kernel commit 7d8faaf15545 ("mm/madvise: introduce MADV_COLLAPSE sync hugepage collapse") (in v6.1);
 before, and without huge pages, each CPU is visited and MADV_COLD drains it.
@@ -17,19 +17,14 @@ import mmap
 import os
 import threading
 
-from containeragent.counters.maps import CounterMaps
-from containeragent.libbpf import Runnable
-
 _MADV_COLD, _MADV_COLLAPSE = 20, 25
 _HUGE_BYTES = 2 << 20
 
 
 class Settler:
-    """One at a time; it takes microseconds. `decide` is decide_given of bpf/filemap.c."""
+    """One at a time; it takes microseconds."""
 
-    def __init__(self, maps: CounterMaps, decide: Runnable) -> None:
-        self._maps = maps
-        self._decide = decide
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         # One aligned range, and less than another around it, so that nothing here ever becomes a huge page. The kernel
         # only looks at memory that has been used, so one page outside the range is.
@@ -44,13 +39,6 @@ class Settler:
         with self._lock:
             if not self._advise(_MADV_COLLAPSE):
                 self._visit_cpus()
-            self._decide_listed()
-
-    def _decide_listed(self) -> None:
-        """Pages that may be tmpfs or page cache: struct page says by now."""
-        for cpu, length in enumerate(self._maps.undecided["length"].tolist()):
-            for page in range(length):
-                self._decide(cpu, page)
 
     def _advise(self, advice: int) -> bool:
         """False if the kernel does not know it. That a range without pages cannot be collapsed is the good answer."""

@@ -32,7 +32,7 @@ class Health:
     slots_exhausted: int
     tasks_lost: int
     pages_lost: int
-    pages_undecided: int
+    pages_unclaimed: int
 
 
 @dataclass(frozen=True)
@@ -179,5 +179,5 @@ class Reader:
             slots_exhausted=int(state["slots_exhausted"]),
             tasks_lost=int(state["tasks_lost"]),
             pages_lost=int(state["pages_lost"]),
-            pages_undecided=int(state["pages_undecided"]),
+            pages_unclaimed=int(state["pages_unclaimed"]),
         )

@@ -46,7 +46,7 @@ class Source:
         self._maps = maps
         self._descriptors = descriptors
         self._reader = Reader(maps)
-        self._settler = Settler(maps, Runnable(descriptors["programs"]["decide_given"]))
+        self._settler = Settler()
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
 

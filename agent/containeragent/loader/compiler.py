@@ -61,6 +61,15 @@ def _reason(lines: list[str], error: Exception) -> str:
     return " ".join((telling[-1] if telling else str(error)).split())[:300]
 
 
+def _not_made(reason: str) -> Refused:
+    """bcc makes the maps while it compiles, so it is one failure to it and two to a user."""
+    refused = re.search(r"could not open bpf map: (\w+), error: (.*)", reason)
+    if refused is None:
+        return Refused("EINVAL", f"the BPF programs do not compile: {reason}; install containeragent again")
+    hint = "run as root with CAP_BPF, and with memory for the maps (fewer --slots need less)"
+    return Refused("ENOMEM", f"the kernel refused the BPF map {refused[1]}: {refused[2].lower()}; {hint}")
+
+
 class Module:
     """One compiled C text."""
 
@@ -77,7 +86,7 @@ class Module:
             with _complaints() as lines:
                 self._module = bcc.BPF(text=text, cflags=["-w", f"-I{folder}"])
         except Exception as error:
-            raise Refused("EINVAL", f"the BPF programs do not compile: {_reason(lines, error)}") from None
+            raise _not_made(_reason(lines, error)) from None
         self.links: dict[str, int] = {}
 
     def names(self) -> list[str]:

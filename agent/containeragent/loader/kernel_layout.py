@@ -30,10 +30,6 @@ _MEMBERS = {
     "CSS_PARENT": ("cgroup_subsys_state", "parent"),
     "CSS_CGROUP": ("cgroup_subsys_state", "cgroup"),
     "KERNFS_NODE_ID": ("kernfs_node", "id"),
-    "MAPPING_PAGES": ("address_space", "i_pages"),
-    "XARRAY_HEAD": ("xarray", "xa_head"),
-    "XA_NODE_SHIFT": ("xa_node", "shift"),
-    "XA_NODE_SLOTS": ("xa_node", "slots"),
     "PAGE_FLAGS": ("page", "flags"),
     "PAGE_MAPPING": ("page", "mapping"),
     "PAGE_COMPOUND_HEAD": ("page", "compound_head"),
@@ -49,6 +45,7 @@ REQUIRED_TRACEPOINTS = (
     "mm_page_free",
     "mm_filemap_add_to_page_cache",
     "mm_filemap_delete_from_page_cache",
+    "mm_lru_insertion",
 )
 MIGRATION_TRACEPOINTS = (
     "set_migration_pte",
@@ -56,7 +53,7 @@ MIGRATION_TRACEPOINTS = (
     "set_migration_pmd",
     "remove_migration_pmd",
 )
-COMPACTION_TRACEPOINTS = ("mm_compaction_isolate_migratepages", "mm_migrate_pages")
+COMPACTION_TRACEPOINT = "mm_compaction_isolate_migratepages"
 
 COLLAPSE_TRACEPOINTS = ("mm_collapse_huge_page", "mm_khugepaged_collapse_file")
 
@@ -140,7 +137,7 @@ def header(btf: Btf, **sizes: int) -> str:
     succeeded, owner = btf.enumerator("scan_result", "SCAN_SUCCEED"), btf.offset("mm_struct", "owner")
     if succeeded is not None and owner is not None and all(map(btf.has_tracepoint, COLLAPSE_TRACEPOINTS)):
         lines += [f"#define SCAN_SUCCEED {succeeded}", f"#define MM_OWNER {owner}", "#define HAVE_COLLAPSE_EVENTS 1"]
-    if all(map(btf.has_tracepoint, COMPACTION_TRACEPOINTS)):
+    if btf.has_tracepoint(COMPACTION_TRACEPOINT):
         lines.append("#define HAVE_COMPACTION_EVENTS 1")
     migration = _X86_MIGRATION if has_migration_events(btf) else _NO_MIGRATION
     return "#include <linux/types.h>\n" + "\n".join(lines) + "\n" + migration

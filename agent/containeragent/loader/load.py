@@ -39,15 +39,13 @@ KEPT_MAPS = (
     "id_cache",
     "free_slots",
     "task_slots",
-    "undecided",
     "moves",
     "seed_words",
     "stamp",
 )
-# A new set of programs has its own. Indexes are WALK_... of bpf/tasks.c, DECIDE_... and CLAIM of bpf/filemap.c.
+# A new set of programs has its own. Indexes are WALK_... of bpf/tasks.c.
 _TAIL_CALLS = {
     "walk_programs": ("walk_threads", "scan_threads"),
-    "page_programs": ("decide_own", "claim_moved"),
 }
 _OWN_MAPS = ("walks", *_TAIL_CALLS)
 _CGROUP_EVENTS = ("cgroup_mkdir", "cgroup_rmdir")

@@ -47,7 +47,7 @@ class Counting:
         self.stamp = self.pins.stamp() or self.stamp
         self.maps = CounterMaps.from_pins(self.pins, self.stamp)
         self._reader = Reader(self.maps)
-        self._settler = Settler(self.maps, Runnable(self.pins.get("programs", "decide_given")))
+        self._settler = Settler()
 
     def close(self) -> None:
         """Remove every pin."""
