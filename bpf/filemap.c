@@ -63,11 +63,13 @@ RAW_TRACEPOINT_PROBE(mm_filemap_delete_from_page_cache)
 static __always_inline void arrived(u64 frame, u32 pages)
 {
 	struct move_key key = move_key_of(frame);
-	u64 *word = moves.lookup(&key);
-	if (word)
-		adjust_and_publish(*word, retype(frame, pages, 0, *word));
-	else
+	u64 *word = taken.lookup(&key);
+	if (!word) {
 		COUNT(pages_unclaimed);
+		return;
+	}
+	adjust_and_publish(*word, retype(frame, pages, 0, *word));
+	taken.delete(&key);
 }
 
 RAW_TRACEPOINT_PROBE(mm_lru_insertion)

@@ -34,7 +34,8 @@ struct move_key {
 	u64 mapping; /* address_space or anon_vma */
 	u64 index;
 };
-KEPT_TABLE("lru_hash", struct move_key, u64, moves, 8192, 0); /* evicts what moved long ago */
+KEPT_TABLE("lru_hash", struct move_key, u64, moves, 8192, 0);  /* evicts only what was never finished */
+KEPT_TABLE("lru_hash", struct move_key, u64, taken, 16384, 0); /* the same of page cache that nobody maps */
 
 /* The owner words that the loader seeds a block with, or expects there. */
 KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);

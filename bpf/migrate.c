@@ -14,20 +14,25 @@
 
 #ifdef HAVE_MIGRATION_EVENTS
 /*
- * What was noted stays until it is evicted or noted anew: after a copy on write two pages have the same anon_vma and
- * index, and both may be moving.
+ * Every mapping of a page begins and ends a move, so the upper half of an entry counts them: after a copy on write two
+ * pages have the same anon_vma and index, and both may be moving.
  */
+#define ONE_MAPPING (1ull << 32)
+
 static __always_inline int move_begins(u64 entry)
 {
 	u64 frame = MIGRATION_ENTRY_FRAME(entry);
 	u32 index = frame >> 9;
 	struct block *block = owners.lookup(&index);
 	u64 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : 0;
+	if (!word)
+		return 0;
 	struct move_key key = move_key_of(frame);
-	if (word)
-		moves.update(&key, &word);
+	u64 *noted = moves.lookup(&key), first = word | ONE_MAPPING;
+	if (noted && (u32)*noted == word)
+		*noted += ONE_MAPPING;
 	else
-		moves.delete(&key);
+		moves.update(&key, &first);
 	return 0;
 }
 
@@ -41,7 +46,12 @@ static __always_inline int move_ends(u64 entry, u32 pages)
 	u64 *noted = moves.lookup(&key);
 	if (!block || !noted)
 		return 0;
-	u32 word = *noted, was = block->word[first];
+	u32 word = *noted;
+	if (*noted >= 2 * ONE_MAPPING)
+		*noted -= ONE_MAPPING;
+	else
+		moves.delete(&key);
+	u32 was = block->word[first];
 	if (was == word) /* it came back: the move failed */
 		return 0;
 	u64 changed = change_words(block, first, pages, was, word, &other);
@@ -77,7 +87,7 @@ static __always_inline void note_move(u64 frame, u32 owner)
 {
 	struct move_key key = move_key_of(frame);
 	u64 word = owner;
-	moves.update(&key, &word);
+	taken.update(&key, &word);
 }
 
 /* A range within one pageblock; what was taken from it is off the LRU lists now. */

@@ -11,6 +11,8 @@ from tests.kernel.support.comparing import compare_pages
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
 
+# Of some 50 000 pages. Nearly always none is off; in one of ten runs one was, which is in the README.
+SLACK_PAGES = 3
 LEAST_MIGRATED = 23
 ATTEMPTS = 5
 
@@ -19,7 +21,7 @@ def _compare(counting: Counting, container: Container, name: str, *arguments: ob
     """How much the kernel finds worth moving differs, so until it moved some; pages are compared each time."""
     moved: list[int] = []
     while not moved or (max(moved) < LEAST_MIGRATED and len(moved) < ATTEMPTS):
-        rests = compare_pages(counting, container, "moving", name, *arguments)
+        rests = compare_pages(counting, container, "moving", name, *arguments, slack=SLACK_PAGES)
         moved.append(max(rest.facts.get("migrated", 0) for rest in rests))
     assert max(moved) >= LEAST_MIGRATED, f"the kernel only moved {moved} pages"
 

@@ -40,6 +40,7 @@ KEPT_MAPS = (
     "free_slots",
     "task_slots",
     "moves",
+    "taken",
     "seed_words",
     "stamp",
 )

@@ -18,7 +18,7 @@ from containeragent.counters.sweep import Programs, Sweeper
 from containeragent.libbpf import Runnable
 from containeragent.loader.load import BPFFS, Options, load, unload
 from containeragent.pins import Pins
-from tests.kernel.support.containers import NO_PAGES, Container, Pages
+from tests.kernel.support.containers import Container, Pages
 from tests.kernel.support.waiting import until
 
 AT_REST_SECONDS = 10.0
@@ -104,15 +104,19 @@ class Counting:
         """Times that the kernel side could not enter a task, since the load."""
         return self.take().health.tasks_lost
 
-    def assert_pages_at_rest(self, container: Container, too_high_anon: int = 0) -> Pages:
-        """Counted pages are the kernel's, which can be old; `too_high_anon` is how far anon may be above."""
+    def assert_pages_at_rest(self, container: Container, too_high_anon: int = 0, slack: int = 0) -> Pages:
+        """Counted pages are the kernel's, which can be old; `too_high_anon` is how far anon may be above.
+
+        `slack` is how far each may be off either way.
+        """
 
         def off() -> tuple[Pages, Pages, Pages]:
             ours, kernel = self.pages(container), container.kernel_pages()
             return ours - kernel, ours, kernel
 
         def good(values: tuple[Pages, Pages, Pages]) -> bool:
-            return 0 <= values[0].anon <= too_high_anon and Pages(0, values[0].file, values[0].shmem) == NO_PAGES
+            anon, file, shmem = values[0].anon, values[0].file, values[0].shmem
+            return -slack <= anon <= too_high_anon + slack and max(abs(file), abs(shmem)) <= slack
 
         values = until(off, good, AT_REST_SECONDS)
         assert good(values), "off by {}: counted {}, the kernel says {}".format(*values)

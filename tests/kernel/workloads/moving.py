@@ -103,9 +103,9 @@ def file(folder: str) -> Rests:
     os.fsync(descriptor)
     _punch_file(descriptor)
     yield rest("punched", {"file": PAGES // 2})
-    yield rest("compacted", {"file": PAGES // 2}, facts=_compact())
+    yield rest("compacted", facts=_compact())  # the kernel may drop clean pages instead of moving them
     os.ftruncate(descriptor, PAGES // 4 * PAGE)
-    yield rest("truncated", {"file": PAGES // 8})
+    yield rest("truncated")
     os.close(descriptor)
     yield rest("closed", {"file": 0})
 
@@ -148,7 +148,7 @@ def everything(folder: str) -> Rests:
     _punch(memory, mmap.MADV_DONTNEED)
     _punch(shared, 9)
     _punch_file(descriptor)
-    yield rest("compacted", {"anon": PAGES + PAGES // 2, "shmem": PAGES // 2, "file": PAGES}, facts=_compact())
+    yield rest("compacted", {"anon": PAGES + PAGES // 2, "shmem": PAGES // 2}, facts=_compact())
     memory.madvise(23)
     yield rest("compacted again", {"anon": PAGES * 2, "shmem": PAGES // 2}, facts=_compact())
 
