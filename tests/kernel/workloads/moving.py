@@ -34,6 +34,17 @@ def _anon(pages: int = PAGES) -> mmap.mmap:
     return memory
 
 
+def _ballast() -> mmap.mmap:
+    """
+    Compaction moves pages up to free frames. What is held while a workload allocates, and let go afterwards, keeps the
+    workload's pages from being up there already, as they are when the kernel compacted a moment ago.
+    """
+    memory = mmap.mmap(-1, 3 * PAGES * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    memory.madvise(23)
+    return memory
+
+
 def _punch(memory: mmap.mmap, advice: int) -> None:
     """Half of each 2 MiB."""
     for page in range(0, len(memory) // PAGE, HUGE):
@@ -42,7 +53,8 @@ def _punch(memory: mmap.mmap, advice: int) -> None:
 
 def anon() -> Rests:
     """Mapped by one process."""
-    memory = _anon()
+    ballast, memory = _ballast(), _anon()
+    ballast.close()
     _punch(memory, mmap.MADV_DONTNEED)
     yield rest("punched", {"anon": PAGES // 2})
     yield rest("compacted", {"anon": PAGES // 2}, facts=_compact())
@@ -55,7 +67,8 @@ def anon_of_several() -> Rests:
     Mapped by a parent and two children at the same addresses, some pages of each one's own. What the parent copies has
     the same anon_vma and index as what its children still have.
     """
-    memory = _anon()
+    ballast, memory = _ballast(), _anon()
+    ballast.close()
     ready, told = os.pipe()
     children = []
     for part in range(2):
@@ -99,7 +112,8 @@ def _punch_file(descriptor: int) -> None:
 
 def file(folder: str) -> Rests:
     """Page cache that nobody maps."""
-    descriptor = _file(folder)
+    ballast, descriptor = _ballast(), _file(folder)
+    ballast.close()
     os.fsync(descriptor)
     _punch_file(descriptor)
     yield rest("punched", {"file": PAGES // 2})
@@ -112,7 +126,8 @@ def file(folder: str) -> Rests:
 
 def file_mapped(folder: str) -> Rests:
     """Page cache that is mapped."""
-    descriptor = _file(folder)
+    ballast, descriptor = _ballast(), _file(folder)
+    ballast.close()
     os.fsync(descriptor)
     _punch_file(descriptor)
     memory = mmap.mmap(descriptor, PAGES * PAGE)
@@ -126,8 +141,9 @@ def file_mapped(folder: str) -> Rests:
 
 def shmem() -> Rests:
     """Shared memory, mapped, then not."""
-    memory = mmap.mmap(-1, PAGES * PAGE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
+    ballast, memory = _ballast(), mmap.mmap(-1, PAGES * PAGE, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
     memory.madvise(23)
+    ballast.close()
     _punch(memory, 9)  # MADV_REMOVE
     yield rest("punched", {"shmem": PAGES // 2})
     yield rest("compacted", {"shmem": PAGES // 2, "file": PAGES // 2}, facts=_compact())
@@ -139,12 +155,14 @@ def shmem() -> Rests:
 
 def everything(folder: str) -> Rests:
     """All of it at once."""
+    ballast = _ballast()
     memory, shared, descriptor = _anon(), mmap.mmap(-1, PAGES * PAGE, mmap.MAP_SHARED), _file(folder)
     shared.madvise(23)
     os.fsync(descriptor)
     huge = mmap.mmap(-1, PAGES * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     huge.madvise(mmap.MADV_HUGEPAGE)
     huge.madvise(23)
+    ballast.close()
     _punch(memory, mmap.MADV_DONTNEED)
     _punch(shared, 9)
     _punch_file(descriptor)
