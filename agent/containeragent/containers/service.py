@@ -84,7 +84,7 @@ class Containers:
         with self._changing:
             try:
                 if parents:
-                    made += self._create_missing(parts[:-1])
+                    self._create_missing(parts[:-1], made)
                 cgroup_id = self._tree.create(parts)
                 made.append(parts)
                 self._check_slot(parts, cgroup_id)
@@ -94,18 +94,15 @@ class Containers:
                 raise
         return self.show(names.join(parts))
 
-    def _create_missing(self, parts: Parts) -> list[Parts]:
-        made = []
+    def _create_missing(self, parts: Parts, made: list[Parts]) -> None:
+        """Add to `made` what was made, so that the caller can undo it."""
         for length in range(1, len(parts) + 1):
             try:
                 self._tree.create(parts[:length])
                 made.append(parts[:length])
             except Refused as error:
                 if error.code != "EEXIST":
-                    for undone in reversed(made):
-                        self._tree.remove(undone)
                     raise
-        return made
 
     def _check_slot(self, parts: Parts, cgroup_id: int) -> None:
         if self._source.snapshot().reading(cgroup_id) is not None:

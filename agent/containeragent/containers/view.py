@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from containeragent.cgroups.names import AGENT, LEAF
+from containeragent.cgroups.names import AGENT, LEAF, OWN
 from containeragent.counters.snapshot import Reading, Snapshot
 
 Document = dict[str, Any]
@@ -39,7 +39,7 @@ class Names:
 
     def is_leaf(self, cgroup: str) -> bool:
         """Whether a cgroup is one of our own making inside a container."""
-        return self.managed(cgroup) is not None and cgroup.endswith(("/" + LEAF, "/" + AGENT))
+        return self.managed(cgroup) is not None and cgroup.rpartition("/")[2] in OWN
 
 
 @dataclass(frozen=True)

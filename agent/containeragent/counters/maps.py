@@ -24,7 +24,7 @@ Array = npt.NDArray[Any]
 
 
 class CounterMaps:
-    """`rows` is (cpus, slots), `groups` and `slots` are (slots,) `state` is one record."""
+    """`rows` is (cpus, slots), `groups` and `slots` are (slots,), `state` is one record."""
 
     def __init__(self, *, rows: Array, groups: Array, slots: Array, state: Array, seed_words: Array) -> None:
         self.rows = rows

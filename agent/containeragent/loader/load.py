@@ -7,6 +7,7 @@ this holds the compiler's memory, so it ends afterwards (`containeragent load`).
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -195,7 +196,7 @@ def _begin_counting(module: Module, stamp: Stamp, say: Say) -> Stamp:
         say("pages from before the load are not counted: the memory controller is not on cgroup v2 here")
         return stamp
     _seed_pages(module, programs, stamp, say)
-    return Stamp(**{**stamp.__dict__, "seeded": True})
+    return dataclasses.replace(stamp, seeded=True)
 
 
 def _seed_pages(module: Module, programs: dict[str, Runnable], stamp: Stamp, say: Say) -> None:
@@ -218,7 +219,7 @@ def _seed_pages(module: Module, programs: dict[str, Runnable], stamp: Stamp, say
 
 def _objects(module: Module) -> dict[str, dict[str, int]]:
     programs = {
-        name.removeprefix(RAW_TRACEPOINT_PREFIX).removeprefix("bpf_iter__"): descriptor
+        name.removeprefix(RAW_TRACEPOINT_PREFIX).removeprefix(ITERATOR_PREFIX): descriptor
         for name, descriptor in module.programs().items()
     }
     maps = {name: module.map_fd(name) for name in KEPT_MAPS + _OWN_MAPS}
