@@ -27,7 +27,7 @@ from containeragent.cgroups.tree import Tree
 from containeragent.config import Config
 from containeragent.containers.service import Containers
 from containeragent.containers.view import Names
-from containeragent.counters.source import Source
+from containeragent.counters.pinned import PinnedSource
 from containeragent.errors import Refused
 from containeragent.host import cgroup2
 from containeragent.pins import Pins
@@ -49,17 +49,17 @@ def _load(config: Config) -> None:
         raise Refused("EIO", reason.removeprefix("containeragent: "))
 
 
-def _opened(pins: Pins, config: Config) -> Source:
+def _opened(pins: Pins, config: Config) -> PinnedSource:
     if not pins.loaded():
         _load(config)
-    source = Source(pins)
+    source = PinnedSource(pins)
     log.info(
         "counters of version %s, layout %d, %d slots", source.stamp.version, source.stamp.layout, source.stamp.slots
     )
     return source
 
 
-def _servers(config: Config, source: Source) -> list[Server]:
+def _servers(config: Config, source: PinnedSource) -> list[Server]:
     mount = cgroup2.mount_point()
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
@@ -79,7 +79,7 @@ def _start(server: Server) -> None:
         raise Refused("EADDRINUSE", f"cannot listen on {server.bind_addr}: {error.strerror or error}") from None
 
 
-def _until_stopped(source: Source, stopped: threading.Event) -> None:
+def _until_stopped(source: PinnedSource, stopped: threading.Event) -> None:
     while not stopped.wait(_UPKEEP_SECONDS):
         try:
             source.upkeep()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from containeragent import __version__
-from containeragent.counters.source import Source
+from containeragent.counters.pinned import PinnedSource
 from containeragent.host import cgroup2, mounts
 
 
@@ -37,7 +37,7 @@ def _btf() -> Check:
     return _answer("btf", path.exists(), f"{path}", hint)
 
 
-def _bpffs(source: Source) -> Check:
+def _bpffs(source: PinnedSource) -> Check:
     live = source.pins.loaded()
     return _answer("pins", live, f"{source.pins.folder}", "counting ends with the agent: `containeragent load`")
 
@@ -60,7 +60,7 @@ def _controller(name: str, mount: Path, lost: str) -> Check:
     )
 
 
-def _migration(source: Source) -> Check:
+def _migration(source: PinnedSource) -> Check:
     links = source.programs()
     return _answer(
         "moved pages",
@@ -70,7 +70,7 @@ def _migration(source: Source) -> Check:
     )
 
 
-def _seeded(source: Source) -> Check:
+def _seeded(source: PinnedSource) -> Check:
     return _answer(
         "pages from before the load",
         source.stamp.seeded,
@@ -79,7 +79,7 @@ def _seeded(source: Source) -> Check:
     )
 
 
-def _missed(source: Source) -> Check:
+def _missed(source: PinnedSource) -> Check:
     """Runs that the kernel left out because an interrupt came while the same program ran on that CPU."""
     missed = {name: program.missed for name, program in source.programs().items() if program.missed}
     if not missed:
@@ -102,7 +102,7 @@ def _unprivileged_bpf() -> Check:
     return Check("unprivileged bpf", "yes", f"{path} = {value}; the agent does not need it")
 
 
-def checks(source: Source) -> Iterator[Check]:
+def checks(source: PinnedSource) -> Iterator[Check]:
     """All of them."""
     mount = cgroup2.mount_point()
     yield Check("kernel", "yes", os.uname().release)
@@ -117,15 +117,15 @@ def checks(source: Source) -> Iterator[Check]:
     yield _unprivileged_bpf()
 
 
-def document(source: Source) -> Callable[[], dict[str, Any]]:
+def document(source: PinnedSource) -> Callable[[], dict[str, Any]]:
     """What /v1/doctor answers."""
 
     def answer() -> dict[str, Any]:
-        health, engine = source.snapshot().health, source.stamp.engine
+        health, engine = source.snapshot().health, asdict(source.engine)
         return {
             "checks": [asdict(check) for check in checks(source)],
             "version": __version__,
-            "engine": {"tasks": engine, "pages": engine},
+            "engine": engine,
             "slots": {
                 "size": health.slots,
                 "used": health.slots_used,

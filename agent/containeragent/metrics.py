@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from containeragent import __version__
 from containeragent.containers.view import Names
-from containeragent.counters.snapshot import Snapshot
+from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.counters.source import Source
 
 _PREFIX = "containeragent_"
@@ -36,20 +36,28 @@ class _Series:
     counter: bool = False
 
 
+def _bytes(column: str) -> Callable[[Snapshot, int], Numbers]:
+    def values(snapshot: Snapshot, page_size: int) -> Numbers:
+        pages = snapshot.total[column]
+        return np.where(pages == UNKNOWN, UNKNOWN, pages * page_size)
+
+    return values
+
+
 _SERIES = (
     _Series("tasks", "Threads in the cgroup and below it.", lambda s, page: s.total["tasks"]),
     _Series("tasks_peak", "Highest number of threads so far.", lambda s, page: s.peak_tasks),
     _Series("forks", "Threads ever started.", lambda s, page: s.forks, counter=True),
     _Series("exits", "Threads ever ended.", lambda s, page: s.exits, counter=True),
-    _Series("anon_bytes", "Anonymous memory in bytes.", lambda s, page: s.total["anon"] * page),
-    _Series(
-        "file_bytes", "Page cache in bytes, tmpfs and shared memory included.", lambda s, page: s.total["file"] * page
-    ),
-    _Series("shmem_bytes", "tmpfs and shared memory in bytes.", lambda s, page: s.total["shmem"] * page),
+    _Series("anon_bytes", "Anonymous memory in bytes.", _bytes("anon")),
+    _Series("file_bytes", "Page cache in bytes, tmpfs and shared memory included.", _bytes("file")),
+    _Series("shmem_bytes", "tmpfs and shared memory in bytes.", _bytes("shmem")),
+    _Series("file_mapped_bytes", "Page cache that is mapped by someone, in bytes.", _bytes("mapped")),
+    _Series("active_bytes", "Memory on active lists, in bytes.", _bytes("active")),
     _Series(
         "memory_peak_bytes",
         "Highest anonymous memory plus page cache so far, in bytes.",
-        lambda s, page: s.peak_pages * page,
+        lambda s, page: np.where(s.peak_pages == UNKNOWN, UNKNOWN, s.peak_pages * page),
     ),
     _Series(
         "pages_partial",
@@ -83,7 +91,7 @@ class ContainerCollector(Collector):
         paths = self._paths_of(snapshot.cgroup_ids)
         labels = [(at, [path]) for at in chosen if (path := paths[at]) is not None]
         for series in _SERIES:
-            yield _family(series, snapshot, self._source.stamp.page_size, labels)
+            yield _family(series, snapshot, self._source.page_size, labels)
         yield self._info(labels)
         yield from self._about_itself(snapshot, len(snapshot) - len(chosen))
         yield _gauge("collect_seconds", "Time this scrape took to collect.", time.perf_counter() - started)
@@ -92,7 +100,7 @@ class ContainerCollector(Collector):
         """Positions of the containers to export, at most as many as the cap allows."""
         if len(snapshot) <= self._most:
             return list(range(len(snapshot)))
-        weight = snapshot.total["anon"] + snapshot.total["file"] + snapshot.total["tasks"]
+        weight = sum(np.maximum(snapshot.total[name], 0) for name in ("anon", "file", "tasks"))
         return sorted(np.argsort(weight)[::-1][: self._most].tolist())
 
     def _info(self, labels: list[tuple[int, list[str]]]) -> Metric:
@@ -104,9 +112,9 @@ class ContainerCollector(Collector):
         return info
 
     def _about_itself(self, snapshot: Snapshot, dropped: int) -> Iterator[Metric]:
-        health, engine = snapshot.health, self._source.stamp.engine
+        health, engine = snapshot.health, self._source.engine
         yield _labelled("build_info", "Version of the agent.", {"version": __version__})
-        yield _labelled("engine_info", "What counts tasks and pages.", {"tasks": engine, "pages": engine})
+        yield _labelled("engine_info", "What counts tasks and pages.", asdict(engine))
         yield _gauge("containers", "Cgroups that are counted.", len(snapshot))
         yield _gauge("containers_dropped", "Cgroups left out of this scrape by series_cap.", dropped)
         yield _gauge("slots", "Cgroups that can be told apart at the same time.", health.slots)
@@ -147,7 +155,8 @@ def _family(series: _Series, snapshot: Snapshot, page_size: int, labels: list[tu
     family = kind(_PREFIX + series.name, series.help, labels=["cgroup"])
     values = series.values(snapshot, page_size).tolist()
     for at, label in labels:
-        family.add_metric(label, values[at])
+        if values[at] != UNKNOWN:
+            family.add_metric(label, values[at])
     return family
 
 

@@ -173,7 +173,7 @@ def test_replace_while_faulting(own: Counting, make_container: MakeContainer) ->
                 own.assert_pages_at_rest(container)
     own.map_again()
     own.assert_pages_at_rest(container)
-    assert own.reading(container).num_anon_pages == 0
+    assert own.reading(container).total["anon"] == 0
     assert own.reading(container).peak_pages > 4096
 
 
@@ -189,8 +189,8 @@ def test_replace_keeps_what_was_counted(own: Counting, make_container: MakeConta
             own.assert_pages_at_rest(container)
             after = own.reading(container)
             # the kernel may drop page cache meanwhile, which the comparison with its own figure covers
-            cache = after.num_file_pages, after.local_file_pages, after.peak_pages
-            assert after == replace(before, num_file_pages=cache[0], local_file_pages=cache[1], peak_pages=cache[2])
+            total, local = before.total | {"file": after.total["file"]}, before.local | {"file": after.local["file"]}
+            assert after == replace(before, total=total, local=local, peak_pages=after.peak_pages)
 
 
 def test_first_load_beside_forks_and_new_cgroups(make_container: MakeContainer) -> None:

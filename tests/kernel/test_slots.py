@@ -61,8 +61,8 @@ def test_page_cache_of_a_removed_container(
     reading = small_counting.reading(parent)
     assert small_counting.state_of_slot(slot) == SLOT_DEAD
     assert small_counting.take().health.slots_dead == dead + 1
-    assert 313 <= reading.num_file_pages == reading.local_file_pages
-    other_pages = reading.num_file_pages - 313  # what else the workload was the first to read
+    assert 313 <= reading.total["file"] == reading.local["file"]
+    other_pages = reading.total["file"] - 313  # what else the workload was the first to read
     (disk_folder / "child").unlink()
     assert until(lambda: small_counting.pages(parent).file, lambda file: file == other_pages) == other_pages
 
@@ -76,7 +76,7 @@ def test_page_cache_of_many(small_counting: Counting, make_container: MakeContai
         outer.rmdir()
     small_counting.assert_pages_at_rest(parent)
     reading = small_counting.reading(parent)
-    assert reading.local_file_pages == reading.num_file_pages >= sum(31 + number for number in range(23))
+    assert reading.local["file"] == reading.total["file"] >= sum(31 + number for number in range(23))
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_without_a_slot_the_parent_counts(
         small_counting.assert_pages_at_rest(parent)
     reading = small_counting.reading(parent)
     assert (reading.forks, reading.exits) == (23 * 43 + 23, 23 * 43 + 23 + 2)
-    assert reading.local_file_pages == reading.num_file_pages >= 127
+    assert reading.local["file"] == reading.total["file"] >= 127
 
 
 def _run_without_a_slot(
@@ -134,8 +134,14 @@ def test_slots_come_back(small_counting: Counting, sharing: tuple[Container, Con
     fresh = parent.child("fresh")
     reading = small_counting.reading(fresh)
     assert small_counting.state_of_slot(small_counting.slot(fresh)) == SLOT_LIVE
-    assert (reading.num_tasks, reading.forks, reading.exits, reading.peak_tasks, reading.peak_pages) == (0, 0, 0, 0, 0)
-    assert (reading.num_anon_pages, reading.num_file_pages, reading.num_shmem_pages) == (0, 0, 0)
+    assert (reading.total["tasks"], reading.forks, reading.exits, reading.peak_tasks, reading.peak_pages) == (
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
+    assert (reading.total["anon"], reading.total["file"], reading.total["shmem"]) == (0, 0, 0)
 
 
 def _existing(parent: Container, name: str) -> Container:

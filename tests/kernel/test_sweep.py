@@ -36,7 +36,7 @@ def dead(
 
 def _local(counting: Counting, container: Container) -> Pages:
     reading = counting.reading(container)
-    return Pages(reading.local_anon_pages, reading.local_file_pages, reading.local_shmem_pages)
+    return Pages(reading.local["anon"], reading.local["file"], reading.local["shmem"])
 
 
 def test_slots_are_free_and_pages_are_kept(small_counting: Counting, dead: tuple[Container, list[int]]) -> None:
@@ -78,7 +78,7 @@ def test_next_container_begins_at_zero(small_counting: Counting, dead: tuple[Con
         fresh = parent.child(f"fresh-{turn}", twin=False)
         seen.add(small_counting.slot(fresh))
         reading = small_counting.reading(fresh)
-        assert (reading.num_file_pages, reading.num_shmem_pages, reading.peak_pages, reading.forks) == (0, 0, 0, 0)
+        assert (reading.total["file"], reading.total["shmem"], reading.peak_pages, reading.forks) == (0, 0, 0, 0)
         fresh.rmdir()
     assert set(slots) <= seen
     assert small_counting.pages(parent) == before
@@ -100,7 +100,7 @@ def test_while_pages_come_and_go(
     with small_counting.sweeper() as sweeper:
         sweeper.sweep()
     small_counting.assert_pages_at_rest(parent)
-    assert small_counting.reading(parent).local_anon_pages == 0
+    assert small_counting.reading(parent).local["anon"] == 0
 
 
 def test_when_a_sweep_is_due(small_counting: Counting, dead: tuple[Container, list[int]]) -> None:

@@ -71,7 +71,7 @@ def test_tasks_from_before_the_load(counting: Counting) -> None:
     def read() -> tuple[int, int, int]:
         before, snapshot = _threads_of_host(), counting.take().reading(root)
         assert snapshot is not None
-        return before, snapshot.num_tasks, _threads_of_host()
+        return before, snapshot.total["tasks"], _threads_of_host()
 
     before, counted, after = until(read, lambda numbers: len(set(numbers)) == 1)
     assert before == counted == after

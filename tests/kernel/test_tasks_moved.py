@@ -28,7 +28,7 @@ def test_process_with_threads(counting: Counting, make_container: MakeContainer,
                 continue
             for target in (second, first, second):
                 target.enter(running.process.pid)
-                assert counting.reading(target).num_tasks == threads + 1
+                assert counting.reading(target).total["tasks"] == threads + 1
             _assert_at_rest(counting, first, second)
     _assert_at_rest(counting, first, second)
     moved, stayed = counting.reading(second), counting.reading(first)
@@ -47,8 +47,8 @@ def test_more_threads_than_are_walked(counting: Counting, make_container: MakeCo
                 second.enter(running.process.pid)
                 assert counting.tasks_lost() > lost
                 counting.scan_tasks()
-                assert counting.reading(second).num_tasks == threads + 1
-                assert counting.reading(first).num_tasks == 0
+                assert counting.reading(second).total["tasks"] == threads + 1
+                assert counting.reading(first).total["tasks"] == 0
     _assert_at_rest(counting, first, second)
     assert counting.reading(second).exits == threads + 1
 
@@ -63,8 +63,8 @@ def test_moved_to_where_it_is(counting: Counting, make_container: MakeContainer)
                 continue
             for target in (parent, child, child, parent):
                 target.enter(running.process.pid)
-                assert counting.reading(parent).num_tasks == 24
-                assert counting.reading(target).local_tasks == 24
+                assert counting.reading(parent).total["tasks"] == 24
+                assert counting.reading(target).local["tasks"] == 24
             _assert_at_rest(counting, parent, child)
     _assert_at_rest(counting, parent, child)
     assert counting.reading(parent).peak_tasks <= 25  # a moving task is in both for an instant
@@ -96,16 +96,16 @@ def _scatter(counting: Counting, parent: Container, first: Container, second: Co
         target = (first, second, parent)[at % 3]
         (target.path / "cgroup.threads").write_text(thread)
     _assert_at_rest(counting, parent, first, second)
-    assert counting.reading(first).num_tasks == len(threads[0::3])
+    assert counting.reading(first).total["tasks"] == len(threads[0::3])
 
 
 def _assert_together(counting: Counting, parent: Container, second: Container, lost: int, threads: int) -> None:
     if counting.tasks_lost() != lost:
         assert threads > 64, "so few threads are walked in full"
         counting.scan_tasks()
-    assert counting.reading(second).num_tasks == threads
+    assert counting.reading(second).total["tasks"] == threads
     parent_reading = counting.reading(parent)
-    assert (parent_reading.num_tasks, parent_reading.local_tasks) == (threads, 0)
+    assert (parent_reading.total["tasks"], parent_reading.local["tasks"]) == (threads, 0)
 
 
 def test_moved_while_forking(counting: Counting, make_container: MakeContainer) -> None:
@@ -123,9 +123,9 @@ def test_moved_while_forking(counting: Counting, make_container: MakeContainer) 
     assert counting.tasks_lost() == lost
     _assert_at_rest(counting, parent, first, second)
     reading = counting.reading(parent)
-    assert (reading.num_tasks, reading.local_tasks) == (0, 0)
+    assert (reading.total["tasks"], reading.local["tasks"]) == (0, 0)
     assert reading.exits == reading.forks + 1  # the workload itself was started elsewhere
-    assert [counting.reading(child).local_tasks for child in (first, second)] == [0, 0]
+    assert [counting.reading(child).local["tasks"] for child in (first, second)] == [0, 0]
 
 
 def _move_about(first: Container, second: Container, seconds: float) -> int:

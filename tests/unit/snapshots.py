@@ -8,11 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from containeragent.counters.snapshot import Health, Reading, Snapshot
-from containeragent.counters.source import Source
+from containeragent.counters.snapshot import COUNTERS, UNKNOWN, Health, Reading, Snapshot
+from containeragent.counters.source import Engine, Source
 
 PAGE_BYTES = 4096
-KINDS = ("tasks", "anon", "file", "shmem")
 
 
 def health(**values: int) -> Health:
@@ -20,16 +19,21 @@ def health(**values: int) -> Health:
     return Health(**{field.name: 0 for field in dataclasses.fields(Health)} | values)
 
 
-def reading(cgroup_id: int, **values: int) -> Reading:
-    """Zeros, but for `values`."""
+def reading(cgroup_id: int, **values: Any) -> Reading:
+    """Zeros, but for `values`; in `total` and `local` too."""
     zeros: dict[str, Any] = {field.name: 0 for field in dataclasses.fields(Reading)}
-    return Reading(**zeros | {"cgroup_id": cgroup_id, "partial_pages": False} | values)
+    counters = {kind: dict.fromkeys(COUNTERS, 0) | values.pop(kind, {}) for kind in ("total", "local")}
+    return Reading(**zeros | {"cgroup_id": cgroup_id, "partial_pages": False} | counters | values)
 
 
 def snapshot(*tasks_by_id: tuple[int, int], **of_health: int) -> Snapshot:
-    """Cgroups by id with their number of tasks, all local; every kind of page is ten times as many as tasks."""
+    """Cgroups by id with their number of tasks, all local.
+
+    Every kind of page is ten times as many as tasks, but active ones, which are unknown.
+    """
     tasks = np.array([number for _, number in tasks_by_id], dtype=np.int64)
-    columns = {kind: tasks if kind == "tasks" else tasks * 10 for kind in KINDS}
+    columns = {kind: tasks if kind == "tasks" else tasks * 10 for kind in COUNTERS}
+    columns["active"] = np.full_like(tasks, UNKNOWN)
     return Snapshot(
         taken_at=0.0,
         cgroup_ids=tuple(number for number, _ in tasks_by_id),
@@ -45,14 +49,6 @@ def snapshot(*tasks_by_id: tuple[int, int], **of_health: int) -> Snapshot:
     )
 
 
-class FakeStamp:
-    """What is asked of a stamp."""
-
-    page_size = PAGE_BYTES
-    engine = "tracepoint"
-    slots = 16
-
-
 class FakeProgram:
     """One of our programs, as the kernel describes it."""
 
@@ -64,7 +60,9 @@ class FakeSource:
 
     def __init__(self, now: Snapshot) -> None:
         self.now = now
-        self.stamp = FakeStamp()
+        self.engine = Engine("tracepoint", "tracepoint")
+        self.page_size = PAGE_BYTES
+        self.slots = 16
         self.swept = 0
 
     def snapshot(self) -> Snapshot:

@@ -88,10 +88,10 @@ def test_totals_and_local(maps: FakeMaps) -> None:
     taken = maps.reader().take()
     root, parent, child = (taken.reading(100 + slot) for slot in (1, PARENT, CHILD))
     assert root and parent and child
-    assert (root.num_tasks, root.num_anon_pages, root.num_file_pages) == (7, 70, 1500)
-    assert (parent.num_tasks, parent.num_anon_pages, parent.num_file_pages) == (6, 60, 1400)
-    assert (parent.local_tasks, parent.local_anon_pages, parent.local_file_pages) == (2, 20, 1000)
-    assert (child.num_tasks, child.num_anon_pages, child.num_file_pages) == (4, 40, 400)
+    assert (root.total["tasks"], root.total["anon"], root.total["file"]) == (7, 70, 1500)
+    assert (parent.total["tasks"], parent.total["anon"], parent.total["file"]) == (6, 60, 1400)
+    assert (parent.local["tasks"], parent.local["anon"], parent.local["file"]) == (2, 20, 1000)
+    assert (child.total["tasks"], child.total["anon"], child.total["file"]) == (4, 40, 400)
     assert taken.reading(100 + GONE) is None
     assert taken.reading(999) is None
     assert len(taken) == 3 and set(taken.cgroup_ids) == {101, 102, 107}
@@ -143,7 +143,7 @@ def test_a_snapshot_stays(maps: FakeMaps) -> None:
     _count(maps, CHILD, 9, 9, 9)
     assert before.reading(100 + CHILD) == first
     second = reader.take().reading(100 + CHILD)
-    assert second and (second.num_tasks, second.forks) == (9, 77)
+    assert second and (second.total["tasks"], second.forks) == (9, 77)
 
 
 def test_the_tree_is_read_again_when_it_changed(maps: FakeMaps) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from containeragent.containers.view import Container, Names, containers, document, with_leaf
+from containeragent.counters.source import Engine
 from tests.unit.snapshots import reading, snapshot
 
 NAMES = Names("/containers")
@@ -67,15 +68,15 @@ def test_a_leafs_own_become_its_containers_own() -> None:
         now = snapshot(*(pair for pair, _ in cgroups))
         found = containers(now, [path for _, path in cgroups], NAMES, True)
         assert names_of(found) == [("/web", True), ("/x/-tasks", False)]
-        assert (found[0].reading.num_tasks, found[0].reading.local_tasks) == (5, 8)
-        assert found[0].reading.local_anon_pages == 80 and found[1].reading.local_tasks == 9
+        assert (found[0].reading.total["tasks"], found[0].reading.local["tasks"]) == (5, 8)
+        assert found[0].reading.local["anon"] == 80 and found[1].reading.local["tasks"] == 9
 
 
 def test_the_roots_leaves() -> None:
     """Where systemd delegated the agent's own cgroup."""
     now = snapshot((1, 0), (2, 4), (3, 2))
     (found,) = containers(now, ["/containers", "/containers/-agent", "/containers/-tasks"], NAMES, False)
-    assert found.name == "/" and found.reading.local_tasks == 6
+    assert found.name == "/" and found.reading.local["tasks"] == 6
 
 
 def test_a_leaf_without_its_container() -> None:
@@ -86,14 +87,16 @@ def test_a_leaf_without_its_container() -> None:
 def test_with_leaf_leaves_totals_alone() -> None:
     """Only what is local is added."""
     both = with_leaf(
-        reading(1, num_tasks=5, local_tasks=1), reading(2, num_tasks=4, local_tasks=4, local_shmem_pages=7)
+        reading(1, total={"tasks": 5}, local={"tasks": 1, "active": None}),
+        reading(2, total={"tasks": 4}, local={"tasks": 4, "shmem": 7, "active": 3}),
     )
-    assert both == reading(1, num_tasks=5, local_tasks=5, local_shmem_pages=7)
+    assert both == reading(1, total={"tasks": 5}, local={"tasks": 5, "shmem": 7, "active": None})
 
 
 def test_the_document_has_null_for_what_is_unknown() -> None:
     """Never 0."""
-    shown = document(Container("/web", "/containers/web", True, reading(7, num_tasks=2, forks=23)), 4096, "tracepoint")
+    found = reading(7, total={"tasks": 2, "mapped": None, "active": None}, forks=23)
+    shown = document(Container("/web", "/containers/web", True, found), 4096, Engine("tracepoint", "tracepoint"))
     assert shown["id"] == 7 and shown["num_tasks"] == 2 and shown["forks"] == 23 and shown["exits"] == 0
     for key in ("num_mapped_pages", "num_active_pages", "num_files", "task_limit", "page_limit", "throttled_seconds"):
         assert shown[key] is None

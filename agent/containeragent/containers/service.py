@@ -45,8 +45,8 @@ class Containers:
         snapshot = self._source.settled()
         paths = self._resolver.paths(snapshot.cgroup_ids)
         found = view.containers(snapshot, paths, self._names, all_cgroups)
-        stamp = self._source.stamp
-        return [view.document(container, stamp.page_size, stamp.engine) for container in found]
+        page_size, engine = self._source.page_size, self._source.engine
+        return [view.document(container, page_size, engine) for container in found]
 
     def show(self, name: str) -> Document:
         """One container, or by its path an unmanaged cgroup."""
@@ -58,8 +58,7 @@ class Containers:
             if unmanaged is None:
                 raise error from None
             found = unmanaged
-        stamp = self._source.stamp
-        return view.document(found, stamp.page_size, stamp.engine)
+        return view.document(found, self._source.page_size, self._source.engine)
 
     def _managed(self, parts: Parts) -> Container:
         identity, leaf = self._tree.identity(parts), self._tree.leaf_identity(parts)
@@ -110,7 +109,7 @@ class Containers:
         self._source.sweep()
         raise Refused(
             "ENOSPC",
-            f"container {names.join(parts)} was not made: all {self._source.stamp.slots} slots are in use; "
+            f"container {names.join(parts)} was not made: all {self._source.slots} slots are in use; "
             "remove containers, or load with more --slots",
         )
 

@@ -7,16 +7,17 @@ In: a Snapshot and paths. Out: documents as `show --json` prints them. Unknown i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from containeragent.cgroups.names import AGENT, LEAF, OWN
-from containeragent.counters.snapshot import Reading, Snapshot
+from containeragent.counters.snapshot import COUNTERS, Reading, Snapshot
+from containeragent.counters.source import Engine
 
 Document = dict[str, Any]
 
 # Counters that this version does not keep: unknown, so null.
-_UNKNOWN_NUMBERS = ("num_mapped_pages", "num_active_pages", "num_files")
+_UNKNOWN_NUMBERS = ("num_files",)
 _UNKNOWN_LIMITS = ("task_limit", "page_limit", "task_limit_hits", "page_limit_hits", "throttled_seconds")
 
 
@@ -54,13 +55,11 @@ class Container:
 
 def with_leaf(reading: Reading, leaf: Reading) -> Reading:
     """A container's reading with what its leaf holds as its own."""
-    return replace(
-        reading,
-        local_tasks=reading.local_tasks + leaf.local_tasks,
-        local_anon_pages=reading.local_anon_pages + leaf.local_anon_pages,
-        local_file_pages=reading.local_file_pages + leaf.local_file_pages,
-        local_shmem_pages=reading.local_shmem_pages + leaf.local_shmem_pages,
-    )
+    return replace(reading, local={name: _added(reading.local[name], leaf.local[name]) for name in COUNTERS})
+
+
+def _added(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
 
 
 def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, all_cgroups: bool) -> list[Container]:
@@ -87,7 +86,13 @@ def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, al
     return [found[path] for path in sorted(found)]
 
 
-def document(container: Container, page_size: int, engine: str) -> Document:
+def _numbers(counters: dict[str, int | None]) -> Document:
+    """Counters by the names that users see."""
+    named = {f"num_{name}" + ("" if name == "tasks" else "_pages"): value for name, value in counters.items()}
+    return named | dict.fromkeys(_UNKNOWN_NUMBERS)
+
+
+def document(container: Container, page_size: int, engine: Engine) -> Document:
     """The container as `show --json` prints it; pages of `page_size` bytes."""
     reading = container.reading
     return {
@@ -97,25 +102,15 @@ def document(container: Container, page_size: int, engine: str) -> Document:
         "managed": container.managed,
         "state": "live",
         "page_size": page_size,
-        "engine": {"tasks": engine, "pages": engine},
+        "engine": asdict(engine),
         "limit_mode": {"tasks": None, "pages": None},
         "notify_on_release": False,
         "partial_pages": reading.partial_pages,
-        "num_tasks": reading.num_tasks,
-        "num_anon_pages": reading.num_anon_pages,
-        "num_file_pages": reading.num_file_pages,
-        "num_shmem_pages": reading.num_shmem_pages,
-        **dict.fromkeys(_UNKNOWN_NUMBERS),
+        **_numbers(reading.total),
         **dict.fromkeys(_UNKNOWN_LIMITS),
         "peak_tasks": reading.peak_tasks,
         "peak_pages": reading.peak_pages,
         "forks": reading.forks,
         "exits": reading.exits,
-        "local": {
-            "num_tasks": reading.local_tasks,
-            "num_anon_pages": reading.local_anon_pages,
-            "num_file_pages": reading.local_file_pages,
-            "num_shmem_pages": reading.local_shmem_pages,
-            **dict.fromkeys(_UNKNOWN_NUMBERS),
-        },
+        "local": _numbers(reading.local),
     }

@@ -19,7 +19,10 @@ from containeragent.counters.maps import CounterMaps
 from containeragent.counters.topology import Topology
 
 Column = npt.NDArray[np.int64]
+COUNTERS = ("tasks", "anon", "file", "shmem", "mapped", "active")
+UNKNOWN = np.iinfo(np.int64).min  # in a column: this is not known of that container
 _ATTEMPTS = 4
+Count = Any  # int, or None: unknown. Who knows the engine need not ask
 
 
 @dataclass(frozen=True)
@@ -37,34 +40,25 @@ class Health:
 
 @dataclass(frozen=True)
 class Reading:
-    """One container. Pages are of the host's page size. `local_` leaves out what is below it."""
+    """One container. Pages are of the host's page size. `local` leaves out what is below it. None is unknown."""
 
     cgroup_id: int
-    num_tasks: int
-    num_anon_pages: int
-    num_file_pages: int
-    num_shmem_pages: int
-    peak_tasks: int
-    peak_pages: int
-    forks: int
-    exits: int
+    total: dict[str, Count]  # by the names of COUNTERS: with everything below
+    local: dict[str, Count]
+    peak_tasks: Count
+    peak_pages: Count
+    forks: Count
+    exits: Count
     partial_pages: bool
-    local_tasks: int
-    local_anon_pages: int
-    local_file_pages: int
-    local_shmem_pages: int
-
-
-_COLUMNS = ("tasks", "anon", "file", "shmem")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Columns are (living containers,), in the order of `cgroup_ids`."""
+    """Columns are (living containers,), in the order of `cgroup_ids`; UNKNOWN stands for what is not known."""
 
     taken_at: float  # time.monotonic()
     cgroup_ids: tuple[int, ...]
-    total: dict[str, Column]  # tasks, anon, file, shmem: with everything below
+    total: dict[str, Column]  # by the names of COUNTERS: with everything below
     local: dict[str, Column]
     peak_tasks: Column
     peak_pages: Column
@@ -82,20 +76,20 @@ class Snapshot:
         at = self.index.get(cgroup_id)
         if at is None:
             return None
-        total = {f"num_{name}" + ("_pages" if name != "tasks" else ""): int(self.total[name][at]) for name in _COLUMNS}
-        local = {
-            f"local_{name}" + ("_pages" if name != "tasks" else ""): int(self.local[name][at]) for name in _COLUMNS
-        }
         return Reading(
             cgroup_id=cgroup_id,
-            peak_tasks=int(self.peak_tasks[at]),
-            peak_pages=int(self.peak_pages[at]),
-            forks=int(self.forks[at]),
-            exits=int(self.exits[at]),
+            total={name: _known(self.total[name][at]) for name in COUNTERS},
+            local={name: _known(self.local[name][at]) for name in COUNTERS},
+            peak_tasks=_known(self.peak_tasks[at]),
+            peak_pages=_known(self.peak_pages[at]),
+            forks=_known(self.forks[at]),
+            exits=_known(self.exits[at]),
             partial_pages=bool(self.partial[at]),
-            **total,
-            **local,
         )
+
+
+def _known(value: np.int64) -> Count:
+    return None if value == UNKNOWN else int(value)
 
 
 def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column]:
@@ -107,6 +101,9 @@ def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column]:
     file = column["add_file"] + became_file - column["free_file"] - column["delete_file"] + column["adjust_file"]
     shmem = column["adjust_shmem"] - column["free_shmem"] - column["delete_shmem"]
     return anon, file, shmem
+
+
+_COUNTED = ("tasks", "anon", "file", "shmem")  # by the programs
 
 
 class Peaks:
@@ -154,13 +151,14 @@ class Reader:
         local = np.stack([groups["tasks_local"], anon[tree.used], file[tree.used], shmem[tree.used]], axis=1)
         total, held, live = tree.subtree(local), tree.held(local), tree.live
         partial = tree.subtree((maps.slots["partial"][tree.used] != 0).astype(np.int64))
-        totals = {name: total[live, at] for at, name in enumerate(_COLUMNS)}
+        unknown = dict.fromkeys(("mapped", "active"), np.full(len(live), UNKNOWN, dtype=np.int64))
+        totals = {name: total[live, at] for at, name in enumerate(_COUNTED)} | unknown
         groups = groups[live]
         return Snapshot(
             taken_at=time.monotonic(),
             cgroup_ids=tree.cgroup_ids,
             total=totals,
-            local={name: held[live, at] for at, name in enumerate(_COLUMNS)},
+            local={name: held[live, at] for at, name in enumerate(_COUNTED)} | unknown,
             peak_tasks=np.maximum(groups["tasks_peak"], totals["tasks"]),
             peak_pages=self._peaks.raised(tree, np.maximum(groups["pages_peak"], totals["anon"] + totals["file"])),
             forks=groups["forks"],

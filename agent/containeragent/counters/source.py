@@ -1,133 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where snapshots come from: the pinned counters, opened once and kept.
-
-Everything pinned is held open, so that counting goes on when somebody removes the pins; the agent puts them back.
-"""
+"""Where snapshots come from, whichever engine counts: the one face that metrics, limits and the API know."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import threading
-import time
+from dataclasses import dataclass
+from typing import Protocol
 
-from containeragent import libbpf, tasks
-from containeragent.counters.maps import CounterMaps
-from containeragent.counters.settle import Settler
-from containeragent.counters.snapshot import Reader, Snapshot
-from containeragent.counters.sweep import Programs, Sweeper
-from containeragent.errors import Refused
-from containeragent.libbpf import ProgramInfo, Runnable
-from containeragent.pins import KINDS, Pins
-from containeragent.stamp import Stamp
-
-log = logging.getLogger(__name__)
+from containeragent.counters.snapshot import Snapshot
+from containeragent.libbpf import ProgramInfo
 
 
-class Source:
-    """Snapshots, and the upkeep that the kernel side needs now and then."""
+@dataclass(frozen=True)
+class Engine:
+    """What counts tasks, and what counts pages: "tracepoint", "fentry" or "netlink"."""
 
-    def __init__(self, pins: Pins) -> None:
-        stamp = pins.stamp()
-        if stamp is None:
-            raise Refused("ENOENT", f"nothing is loaded under {pins.folder}; run `containeragent load`")
-        self.pins = pins
-        self._lock = threading.Lock()
-        self._locks = contextlib.ExitStack()
-        self._open(stamp)
+    tasks: str
+    pages: str
 
-    def _open(self, stamp: Stamp) -> None:
-        pins = self.pins
-        maps = CounterMaps.from_pins(pins, stamp)
-        descriptors = {kind: {name: pins.get(kind, name) for name in pins.names(kind)} for kind in KINDS}
-        runnable = {name: Runnable(descriptors["programs"][name]) for name in ("sweep_block", "retire_slot")}
-        self.stamp = stamp
-        self._maps = maps
-        self._descriptors = descriptors
-        self._reader = Reader(maps)
-        self._settler = Settler()
-        self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks)
-        self._tasks_lost = int(maps.state["tasks_lost"][0])
 
-    def close(self) -> None:
-        """Let go of everything; what is pinned goes on counting."""
-        self._locks.close()
-        _close(self._descriptors)
+class Source(Protocol):
+    """Snapshots, and the upkeep that what counts needs now and then."""
+
+    @property
+    def engine(self) -> Engine:
+        """What counts."""
+
+    @property
+    def page_size(self) -> int:
+        """Bytes."""
+
+    @property
+    def slots(self) -> int:
+        """Containers that can be told apart."""
 
     def snapshot(self) -> Snapshot:
         """The counters now."""
-        with self._lock:
-            return self._reader.take()
 
     def settled(self) -> Snapshot:
         """The counters after the kernel has finished what it put off: exact at rest."""
-        self._settler.settle()
-        return self.snapshot()
 
     def programs(self) -> dict[str, ProgramInfo]:
-        """The attached programs, by tracepoint."""
-        programs = self._descriptors["programs"]
-        return {name: libbpf.program_info(programs[name]) for name in self._descriptors["links"]}
+        """Our BPF programs that count, by name."""
 
     def sweep(self) -> int:
         """Look for slots that can be taken again; how many there were."""
-        started = time.monotonic()
-        freed = self._sweeper.sweep()
-        log.info("swept: %d slots of removed cgroups are free again, %.2f s", freed, time.monotonic() - started)
-        return freed
 
     def upkeep(self) -> None:
-        """What is due now: sweep, scan tasks that the kernel side could not enter, put lost pins back."""
-        if self._sweeper.due(time.monotonic()):
-            self.sweep()
-        lost = int(self._maps.state["tasks_lost"][0])
-        if lost != self._tasks_lost:
-            log.warning(
-                "%d tasks could not be entered when they started; all tasks are scanned", lost - self._tasks_lost
-            )
-            programs = self._descriptors["programs"]
-            tasks.scan(programs["task"], Runnable(programs["scan_process"]), self._maps.all_tasks)
-            self._tasks_lost = lost
-        self._complete_partial()
-        self._look_after_pins()
+        """What is due now."""
 
-    def _complete_partial(self) -> None:
-        """A container that was there before the load and has no task any more has no unknown anonymous page either."""
-        slots, groups = self._maps.slots, self._maps.groups
-        empty = (slots["partial"] != 0) & (groups["tasks"] == 0)
-        if empty.any():
-            slots["partial"][empty] = 0
-
-    def _look_after_pins(self) -> None:
-        """Put back what somebody removed, and follow a load that put its own in place of ours."""
-        try:
-            present = self.pins.stamp()
-        except Refused:
-            present = None
-        if present is not None and present != self.stamp:
-            self._follow(present)
-        elif any(self._descriptors[kind].keys() - set(self.pins.names(kind)) for kind in KINDS):
-            self._restore_pins()
-
-    def _follow(self, present: Stamp) -> None:
-        """Let go of the replaced programs: they count as long as we hold them."""
-        replaced = self._descriptors
-        with self._lock:
-            self._open(present)
-        _close(replaced)
-        log.info("the programs were replaced by those of version %s", present.version)
-
-    def _restore_pins(self) -> None:
-        log.error("the pins under %s were removed by someone; they are put back", self.pins.folder)
-        with self.pins.loader_lock():
-            lock_is_gone = not self.pins.agent.is_dir()
-            self.pins.publish(self._descriptors)
-            if lock_is_gone:
-                self._locks.enter_context(self.pins.agent_lock())
-
-
-def _close(descriptors: dict[str, dict[str, int]]) -> None:
-    for kind in descriptors.values():
-        for descriptor in kind.values():
-            os.close(descriptor)
+    def close(self) -> None:
+        """Let go of everything; what is pinned goes on counting."""

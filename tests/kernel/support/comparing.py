@@ -46,6 +46,10 @@ def _check_workload(rest: Rest, start: Pages, now: Pages) -> None:
         assert abs(change - wanted) <= SLACK_PAGES, f"{rest.label!r}: {kind} changed by {change} pages, not {wanted}"
 
 
+def _counter(reading: Reading, name: str) -> int:
+    return int(reading.total["tasks"] if name == "num_tasks" else getattr(reading, name))
+
+
 def compare_tasks(counting: Counting, container: Container, name: str, *arguments: object) -> list[Rest]:
     """Tasks are the lines of cgroup.threads at each rest (not while they fork), and have changed just as it says."""
     rests: list[Rest] = []
@@ -57,7 +61,7 @@ def compare_tasks(counting: Counting, container: Container, name: str, *argument
             counting.assert_tasks_at_rest(container)
             now = counting.reading(container)
             start = start or now
-            changes = {counter: getattr(now, counter) - getattr(start, counter) for counter in rest.tasks}
+            changes = {counter: _counter(now, counter) - _counter(start, counter) for counter in rest.tasks}
             assert changes == rest.tasks, f"at rest {rest.label!r}"
             rests.append(rest)
     assert len(rests) > 1

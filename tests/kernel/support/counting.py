@@ -67,7 +67,7 @@ class Counting:
     def pages(self, container: Container) -> Pages:
         """What is counted in a container and below it."""
         reading = self.reading(container)
-        return Pages(reading.num_anon_pages, reading.num_file_pages, reading.num_shmem_pages)
+        return Pages(reading.total["anon"], reading.total["file"], reading.total["shmem"])
 
     def slot(self, container: Container) -> int:
         """The slot of a container, living or dead."""
@@ -125,7 +125,7 @@ class Counting:
     def assert_tasks_at_rest(self, container: Container) -> int:
         """Counted tasks are the lines of cgroup.threads over the subtree."""
         values = until(
-            lambda: (self.reading(container).num_tasks, container.threads()), lambda pair: pair[0] == pair[1], 5
+            lambda: (self.reading(container).total["tasks"], container.threads()), lambda pair: pair[0] == pair[1], 5
         )
         assert values[0] == values[1], "counted {} tasks, cgroup.threads has {}".format(*values)
-        return values[0]
+        return int(values[0])
