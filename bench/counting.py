@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 from containeragent import libbpf
 from containeragent.errors import Refused
+from containeragent.loader import sources
+from containeragent.loader.compiler import RAW_TRACEPOINT_PREFIX, Module
 from containeragent.loader.load import BPFFS, Options, load, unload
 from containeragent.pins import Pins
 
@@ -29,34 +31,42 @@ def switched_on() -> Iterator[Pins]:
         unload(OPTIONS.bpffs, _silent)
 
 
+def _empty_programs(names: list[str]) -> dict[str, int]:
+    """Programs for the same events that do nothing: what the kernel takes for calling any program at all."""
+    text = "".join(f"RAW_TRACEPOINT_PROBE({name}) {{ return 0; }}\n" for name in names)
+    module = Module("#include <linux/types.h>\n" + text, sources.folder())
+    return {name: os.dup(module.load(RAW_TRACEPOINT_PREFIX + name)) for name in names}
+
+
 class Switch:
-    """Detaches the loaded programs and attaches them again in an instant, so that a run with and one without are close.
+    """Detaches the loaded programs and attaches them again in an instant, so that runs with and without are close.
 
     Words of pages that went while nothing counted are stale. Loads go through their frames once before they measure.
     """
 
     def __init__(self, pins: Pins) -> None:
-        self._programs = {name: pins.get("programs", name) for name in pins.names("links")}
+        names = pins.names("links")
+        self._programs = {"on": {name: pins.get("programs", name) for name in names}, "empty": _empty_programs(names)}
         self._links: list[int] = []
-        for name in pins.names("links"):
+        for name in names:
             (pins.live / "links" / name).unlink()
 
-    def set(self, on: bool) -> None:
-        """Attach or detach all of them."""
+    def set(self, state: str) -> None:
+        """`off`, `empty` or `on`."""
         while self._links:
             os.close(self._links.pop())
-        if on:
-            for name, program in self._programs.items():
-                link = libbpf.library().bpf_raw_tracepoint_open(name.encode(), program)
-                if link < 0:
-                    raise Refused("ENOENT", f"the program {name} cannot be attached again")
-                self._links.append(link)
+        for name, program in self._programs.get(state, {}).items():
+            link = libbpf.library().bpf_raw_tracepoint_open(name.encode(), program)
+            if link < 0:
+                raise Refused("ENOENT", f"the program {name} cannot be attached again")
+            self._links.append(link)
 
     def close(self) -> None:
         """Detach, and let go of the programs."""
-        self.set(False)
-        for program in self._programs.values():
-            os.close(program)
+        self.set("off")
+        for programs in self._programs.values():
+            for program in programs.values():
+                os.close(program)
 
 
 @contextlib.contextmanager

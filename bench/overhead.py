@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What counting costs the workloads: their CPU time with the programs loaded, beside the same without, in pairs.
+"""What counting costs the workloads: their CPU time with the programs attached, with empty ones, and without any.
 
-Pairs alternate in their order, so that what drifts (frequencies, other guests) cancels out.
+The order alternates, so that what drifts (frequencies, other guests) cancels out.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from bench.workloads import WORKLOADS
 
 SCRIPT = Path(__file__).with_name("workloads.py")
 TARGETS = {"fault": 1.10, "populate": 1.10, "fork": 1.03}
+STATES = ("off", "empty", "on")
 UNITS = {"fork": "process"}
 
 
@@ -27,13 +28,14 @@ def workload_ns(name: str) -> float:
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
 
 
-def _pair(switch: Switch, name: str, on_first: bool) -> tuple[float, float]:
-    """Times without and with counting."""
+def _round(switch: Switch, name: str, turn: int) -> dict[str, float]:
+    """Time of the workload by state."""
+    order = STATES[turn % 3 :] + STATES[: turn % 3]
     times = {}
-    for on in (on_first, not on_first):
-        switch.set(on)
-        times[on] = workload_ns(name)
-    return times[False], times[True]
+    for state in order if turn % 2 else order[::-1]:
+        switch.set(state)
+        times[state] = workload_ns(name)
+    return times
 
 
 def _wait_until_alone(seconds: float = 60) -> bool:
@@ -44,22 +46,23 @@ def _wait_until_alone(seconds: float = 60) -> bool:
     return not counting.others()
 
 
-def _measure(switch: Switch, name: str, pairs: int) -> tuple[list[tuple[float, float]], int]:
-    """Pairs of times, and how many of them another set disturbed."""
+def _measure(switch: Switch, name: str, pairs: int) -> tuple[list[dict[str, float]], int]:
+    """Times of each round, and how many rounds another set disturbed."""
     measured, disturbed = [], 0
     for turn in range(pairs):
         alone = _wait_until_alone()
-        measured.append(_pair(switch, name, bool(turn % 2)))
+        measured.append(_round(switch, name, turn))
         disturbed += not (alone and not counting.others())
     return measured, disturbed
 
 
 def run(pairs: int) -> Table:
     """One row a workload."""
-    ratios = ("ratio_q1", "ratio_median", "ratio_q3", "ratio_of_least")
+    ratios = ("ratio_q1", "ratio_median", "ratio_q3", "empty_median")
     columns = ("workload", "unit", "off_ns", "on_ns", *ratios, "target", "disturbed")
     table = Table(f"Cost for workloads, CPU time, {pairs} pairs", columns)
-    table.notes.append("disturbed: pairs during which another set of programs counted too, with counting and without")
+    table.notes.append("empty_median: the same ratio with programs that do nothing on the same events")
+    table.notes.append("disturbed: rounds during which another set of programs counted too, with counting and without")
     with counting.switch() as switch:
         for name in WORKLOADS:
             measured, disturbed = _measure(switch, name, pairs)
@@ -67,8 +70,8 @@ def run(pairs: int) -> Table:
     return table
 
 
-def _figures(measured: list[tuple[float, float]]) -> tuple[float, ...]:
-    """Medians, quartiles of the ratios, and the ratio of the fastest runs, which others disturbed least."""
-    off, on = ([times[at] for times in measured] for at in range(2))
-    ratios = quartiles([with_it / without for without, with_it in measured])
-    return quartiles(off)[1], quartiles(on)[1], *ratios, min(on) / min(off)
+def _figures(measured: list[dict[str, float]]) -> tuple[float, ...]:
+    """Medians of the times, quartiles of the ratio, and the ratio with programs that do nothing."""
+    off, on = (quartiles([times[state] for times in measured])[1] for state in ("off", "on"))
+    empty, ratios = (quartiles([times[state] / times["off"] for times in measured]) for state in ("empty", "on"))
+    return off, on, *ratios, empty[1]
