@@ -15,25 +15,44 @@
 #ifdef HAVE_MIGRATION_EVENTS
 /*
  * Every mapping of a page begins and ends a move, so the upper half of an entry counts them: after a copy on write two
- * pages have the same anon_vma and index, and both may be moving.
+ * pages have the same anon_vma and index, and both may be moving, on two CPUs. They differ in how they were allocated,
+ * so that is left out of what is noted. Entries are taken out with their last move, because a full table evicts what
+ * nobody has looked up yet: the moves that have only begun.
  */
 #define ONE_MAPPING (1ull << 32)
+#define MOVING_WORD (OWNER_TYPE | SLOT_MASK)
 
 static __always_inline int move_begins(u64 entry)
 {
 	u64 frame = MIGRATION_ENTRY_FRAME(entry);
 	u32 index = frame >> 9;
 	struct block *block = owners.lookup(&index);
-	u64 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : 0;
+	u64 word = block ? block->word[frame & (BLOCK_PAGES - 1)] & MOVING_WORD : 0;
 	if (!word)
 		return 0;
 	struct move_key key = move_key_of(frame);
 	u64 *noted = moves.lookup(&key), first = word | ONE_MAPPING;
 	if (noted && (u32)*noted == word)
-		*noted += ONE_MAPPING;
+		__sync_fetch_and_add(noted, ONE_MAPPING);
 	else
 		moves.update(&key, &first);
 	return 0;
+}
+
+/* The noted word, if a mapping of it is still on the move: a fork in between copies mappings that never began to move. */
+static __always_inline u32 take_mapping(struct move_key *key, u64 *noted)
+{
+	for (int i = 0; i < EXCHANGE_TRIES; i++) {
+		u64 seen = *(volatile u64 *)noted;
+		if (seen < ONE_MAPPING)
+			return 0;
+		if (__sync_val_compare_and_swap(noted, seen, seen - ONE_MAPPING) != seen)
+			continue;
+		if (seen < 2 * ONE_MAPPING)
+			moves.delete(key);
+		return seen;
+	}
+	return *noted;
 }
 
 /* The words of the old frames are left: they are uncounted when those are freed, a moment from now. */
@@ -46,13 +65,10 @@ static __always_inline int move_ends(u64 entry, u32 pages)
 	u64 *noted = moves.lookup(&key);
 	if (!block || !noted)
 		return 0;
-	u32 word = *noted;
-	if (*noted >= 2 * ONE_MAPPING)
-		*noted -= ONE_MAPPING;
-	else
-		moves.delete(&key);
-	u32 was = block->word[first];
-	if (was == word) /* it came back: the move failed */
+	u32 word = take_mapping(&key, noted), was = block->word[first];
+	if (!word)
+		return 0;
+	if ((was & MOVING_WORD) == word) /* it came back: the move failed, or another mapping of it came first */
 		return 0;
 	u64 changed = change_words(block, first, pages, was, word, &other);
 	adjust_and_publish(word, changed);

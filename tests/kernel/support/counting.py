@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from containeragent import tasks
+from containeragent import libbpf, tasks
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.records import SLOT_FREE
 from containeragent.counters.settle import Settler
@@ -119,8 +119,18 @@ class Counting:
             return -slack <= anon <= too_high_anon + slack and max(abs(file), abs(shmem)) <= slack
 
         values = until(off, good, AT_REST_SECONDS)
-        assert good(values), "off by {}: counted {}, the kernel says {}".format(*values)
+        said = "off by {}: counted {}, the kernel says {}; missed runs: {}"
+        assert good(values), said.format(*values, self.missed())
         return values[1]
+
+    def missed(self) -> dict[str, int]:
+        """Runs that the kernel left out, by program."""
+        found = {}
+        for name in self.pins.names("links"):
+            descriptor = self.pins.get("programs", name)
+            found[name] = libbpf.program_info(descriptor).missed
+            os.close(descriptor)
+        return {name: number for name, number in found.items() if number}
 
     def assert_tasks_at_rest(self, container: Container) -> int:
         """Counted tasks are the lines of cgroup.threads over the subtree."""

@@ -105,17 +105,22 @@ def pipes(folder: str) -> Rests:
     yield rest("closed", {"file": 0})
 
 
+def _sharing() -> int:
+    with open("/sys/kernel/mm/ksm/pages_sharing") as file:
+        return int(file.read())
+
+
 def merged() -> Rests:
     """KSM; the test lets it run."""
     memory = _private()
     memory[:] = b"a" * len(memory)
     yield rest("written", {"anon": PAGES})
     memory.madvise(MADV_MERGEABLE)
-    end = 400
-    while end and int(open("/sys/kernel/mm/ksm/pages_sharing").read()) < PAGES // 2:
+    for _ in range(400):
+        if _sharing() >= PAGES // 2:
+            break
         threading.Event().wait(0.05)
-        end -= 1
-    yield rest("merged", facts={"sharing": int(open("/sys/kernel/mm/ksm/pages_sharing").read())})
+    yield rest("merged", facts={"sharing": _sharing()})
     for page in range(0, PAGES, 4):
         memory[page * PAGE] = 1
     yield rest("a quarter written to")
