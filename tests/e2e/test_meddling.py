@@ -20,16 +20,9 @@ LEAF = "-tasks"
 FORKS = "import os\nfor _ in range(23):\n os.waitpid(os.fork() or os._exit(0), 0)"
 
 
-def _pins(bpffs: Path) -> list[str]:
-    """Every file and folder below live/."""
-    live = bpffs / "live"
-    found = [os.path.join(top, name) for top, folders, files in os.walk(live) for name in [*folders, *files]]
-    return sorted(os.path.relpath(path, live) for path in found)
-
-
 def _until_put_back(agent: Agent, before: list[str]) -> None:
     """The agent looks every second."""
-    until(lambda: _pins(agent.bpffs), lambda now: now == before, "the pins, put back", seconds=15)
+    until(agent.pinned, lambda now: now == before, "the pins, put back")
 
 
 def _only_files(bpffs: Path) -> None:
@@ -50,7 +43,7 @@ REMOVALS: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("removal", REMOVALS)
 def test_pins_removed(fresh: Agent, removal: str) -> None:
     """It logs and puts them back; counters are intact, now and after a restart."""
-    before = _pins(fresh.bpffs)
+    before = fresh.pinned()
     folder = fresh.create("web")
     with inside(folder, [*PYTHON, FORKS]) as first:
         first.wait(60)
@@ -70,7 +63,7 @@ def test_pins_removed(fresh: Agent, removal: str) -> None:
 
 def test_pins_removed_twice(fresh: Agent) -> None:
     """As often as it takes."""
-    before = _pins(fresh.bpffs)
+    before = fresh.pinned()
     for _ in range(2):
         shutil.rmtree(fresh.bpffs)
         _until_put_back(fresh, before)

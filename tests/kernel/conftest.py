@@ -19,6 +19,7 @@ import pytest
 from tests.kernel.support import containers, mountpoints
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
+from tests.kernel.support.settings import HUGE_PAGES, setting
 
 SMALL = 64
 
@@ -32,6 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("filterwarnings", "ignore:not a bytes object:DeprecationWarning")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def huge_pages_where_asked() -> Iterator[None]:
+    """
+    Workloads say where they want huge pages. Where the kernel uses them everywhere (Debian's default), what a workload
+    unmaps in parts is too high by the rest of a huge page, as the README says.
+    """
+    with setting(HUGE_PAGES / "enabled", "madvise"):
+        yield
 
 
 @pytest.fixture(scope="session")

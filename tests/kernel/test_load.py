@@ -24,12 +24,24 @@ from tests.kernel.support.running import Running
 OTHER_LAYOUT = 999
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[list[Counting]]:
+    """What the tests before left whole."""
+    sets: list[Counting] = []
+    yield sets
+    for loaded in sets:
+        loaded.close()
+
+
 @pytest.fixture
-def own() -> Iterator[Counting]:
-    """A set that the test may replace."""
-    loaded = Counting("own", slots=4096)
+def own(kept: list[Counting]) -> Iterator[Counting]:
+    """A set that the test may replace or remove; it goes on to the next one that asks, because loading takes long."""
+    loaded = kept.pop() if kept else Counting("own", slots=4096)
     yield loaded
-    if loaded.options.bpffs.exists():
+    if loaded.pins.loaded():
+        loaded.map_again()
+        kept.append(loaded)
+    elif loaded.options.bpffs.exists():
         loaded.close()
 
 

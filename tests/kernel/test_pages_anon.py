@@ -35,7 +35,7 @@ def test_at_rest(counting: Counting, container: Container, name: str) -> None:
 def test_collapse_by_khugepaged(counting: Counting, container: Container) -> None:
     """Pages that khugepaged puts together into huge ones are still the container's."""
     with setting(KHUGEPAGED / "scan_sleep_millisecs", "50"), setting(KHUGEPAGED / "alloc_sleep_millisecs", "50"):
-        rests = compare_pages(counting, container, "anon", "collapsed_by_kernel", 20)
+        rests = compare_pages(counting, container, "anon", "collapsed_by_kernel", 180)
     assert max(rest.facts.get("huge", 0) for rest in rests) > 0, "khugepaged did nothing"
 
 

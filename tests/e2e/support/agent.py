@@ -16,7 +16,7 @@ from typing import Any
 from tests.e2e.support import cgroups, command
 from tests.e2e.support.command import Result
 from tests.e2e.support.http import Api
-from tests.e2e.support.waiting import until
+from tests.e2e.support.waiting import PATIENCE_SECONDS, until
 
 BPFFS = Path("/sys/fs/bpf")
 _numbers = itertools.count()
@@ -87,7 +87,7 @@ class Agent:
         """Send a signal and wait for the end; the exit status as Popen has it."""
         assert self.process
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
 
     def restart(self, number: int = signal.SIGTERM) -> None:
         """End it, and start it on the same pins."""
@@ -123,12 +123,27 @@ class Agent:
         """A container's cgroup."""
         return self.root / name.lstrip("/")
 
+    def pinned(self) -> list[str]:
+        """Every map, program and link that is pinned for it, and their folders."""
+        live = self.bpffs / "live"
+        found = [os.path.join(top, name) for top, folders, files in os.walk(live) for name in [*folders, *files]]
+        return sorted(os.path.relpath(path, live) for path in found)
+
+    def give_pins_away(self) -> Path:
+        """They outlive this agent, which ends."""
+        self._kill()
+        given, self.bpffs = self.bpffs, self.bpffs.with_name(self.bpffs.name + "-given")
+        return given
+
+    def _kill(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(timeout=PATIENCE_SECONDS)
+
     def close(self) -> None:
         """End it if it runs; remove its cgroups, pins and files."""
         try:
-            if self.process and self.process.poll() is None:
-                self.process.kill()
-                self.process.wait(timeout=60)
+            self._kill()
             cgroups.remove(self.root)
         finally:
             if self.bpffs.exists():

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.support.waiting import PATIENCE_SECONDS
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 NOBODY = 65534
 STRANGER = 65533  # a group that no socket is for
-COMMAND_SECONDS = 90.0
+COMMAND_SECONDS = PATIENCE_SECONDS
 
 
 def environment() -> dict[str, str]:

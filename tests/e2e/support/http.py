@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-SECONDS = 30.0
+from tests.e2e.support.waiting import PATIENCE_SECONDS
+
+SECONDS = PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _rmdir(folder: Path) -> None:
             return False
         return True
 
-    if not until(gone, bool, seconds=10):
+    if not until(gone, bool):
         folder.rmdir()
 
 

@@ -21,8 +21,6 @@ from containeragent.pins import Pins
 from tests.kernel.support.containers import Container, Pages
 from tests.kernel.support.waiting import until
 
-AT_REST_SECONDS = 10.0
-
 
 def no_say(_line: str) -> None:
     """Nobody is told."""
@@ -118,7 +116,7 @@ class Counting:
             anon, file, shmem = values[0].anon, values[0].file, values[0].shmem
             return -slack <= anon <= too_high_anon + slack and max(abs(file), abs(shmem)) <= slack
 
-        values = until(off, good, AT_REST_SECONDS)
+        values = until(off, good)
         said = "off by {}: counted {}, the kernel says {}; missed runs: {}"
         assert good(values), said.format(*values, self.missed())
         return values[1]
@@ -135,7 +133,7 @@ class Counting:
     def assert_tasks_at_rest(self, container: Container) -> int:
         """Counted tasks are the lines of cgroup.threads over the subtree."""
         values = until(
-            lambda: (self.reading(container).total["tasks"], container.threads()), lambda pair: pair[0] == pair[1], 5
+            lambda: (self.reading(container).total["tasks"], container.threads()), lambda pair: pair[0] == pair[1]
         )
         assert values[0] == values[1], "counted {} tasks, cgroup.threads has {}".format(*values)
         return int(values[0])

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+PATIENCE_SECONDS = 120.0  # an emulated guest on a busy machine takes a hundred times what a machine takes
 
 
-def until(read: Callable[[], T], good: Callable[[T], bool], seconds: float = 10.0, pause_seconds: float = 0.05) -> T:
+def until(
+    read: Callable[[], T], good: Callable[[T], bool], seconds: float = PATIENCE_SECONDS, pause_seconds: float = 0.05
+) -> T:
     """Read until it is good or the time is up; the last value either way."""
     end = time.monotonic() + seconds
     while True:
