@@ -2,11 +2,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test check lint format bench lock clean
+.PHONY: help setup setup-dev setup-test run test check lint format test-vm vm vm-shell bench lock clean
 
 PYTHON := .venv/bin/python
 # Options of the agent, of pytest and of the benchmark: make run ARGS="--engine tracepoint"
 ARGS :=
+# Of the guest: make vm KERNEL=6.1 ARGS="tests/kernel -k anon"
+KERNEL := 6.12
 UV := uv==0.13.9
 LOCK := build/lock/bin/uv --no-cache pip compile pyproject.toml --group build --universal --fork-strategy fewest \
 	--python /usr/bin/python3 --python-version 3.11 --upgrade --generate-hashes \
@@ -15,7 +17,7 @@ SOURCES := '*.py' '*.c' '*.h' '*.sh' '*.toml' '*.yaml' '*.yml' '*.service' '*.so
 	.clang-format
 
 help: ## list these targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 14
 
 setup: ## install what the agent needs, and the agent into .venv (as root where Debian packages are missing)
 	@deploy/setup.sh run
@@ -23,11 +25,16 @@ setup: ## install what the agent needs, and the agent into .venv (as root where 
 setup-dev:
 	@deploy/setup.sh dev
 
+setup-test:
+	@deploy/setup.sh test
+
 run: setup ## set up what is missing and run the agent in the foreground (as root)
 	@exec .venv/bin/containeragent run $(ARGS)
 
-test: lint ## set up what is missing, then run the checks and every test (as root)
+# Of a part, as ARGS names it, there is no run in guests: that is make vm.
+test: lint $(if $(ARGS),,setup-test) ## set up what is missing, then run the checks and every test, here and in guests (as root)
 	$(PYTHON) -m pytest -q -ra $(ARGS)
+	$(if $(ARGS),,$(PYTHON) -m tests.vm test)
 
 check: lint ## the fast part: lint, types, layout, unit tests
 	$(PYTHON) -m pytest -q tests/unit $(ARGS)
@@ -39,6 +46,15 @@ lint: setup-dev
 	.venv/bin/clang-format --dry-run -Werror bpf/*.[ch]
 	@missing=$$(git grep --no-index --exclude-standard -L SPDX-License-Identifier -- $(SOURCES) || true); \
 	[ -z "$$missing" ] || { printf 'no SPDX-License-Identifier line: %s\n' $$missing; exit 1; }
+
+test-vm: setup-test ## run the tests in guests with Debian's kernels 6.1 and 6.12, side by side (as root)
+	$(PYTHON) -m tests.vm test $(ARGS)
+
+vm: setup-test ## the same in one guest: make vm KERNEL=6.1 ARGS="tests/kernel -k anon"
+	$(PYTHON) -m tests.vm test --kernel $(KERNEL) -- $(ARGS)
+
+vm-shell: setup-test ## a root shell in a guest, in a copy of this checkout: make vm-shell KERNEL=6.1
+	@$(PYTHON) -m tests.vm shell --kernel $(KERNEL)
 
 format: setup-dev ## lay every source file out as check wants it
 	.venv/bin/ruff check --quiet --fix --select I

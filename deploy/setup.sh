@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh run|dev   Make .venv with what the agent needs (run), and with what its tests need too (dev).
+# setup.sh run|dev|test   Make .venv with what the agent needs (run), with what its checks need too (dev), and install
+#                         what boots guests (test).
 # Installs only what is missing, Debian packages among it; in .venv exactly what the lock files say.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,6 +37,11 @@ up_to_date() { [[ -f .venv/setup-$1 && $(< ".venv/setup-$1") == "$key" ]]; }
 packages=()
 imports "$system" 'from bcc import BPF' || packages+=(python3-bpfcc)
 up_to_date run || imports "$system" 'import ensurepip' || packages+=(python3-venv)
+if [[ $wanted == test ]]; then
+    for tool in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs git:git; do
+        PATH=$PATH:/usr/sbin:/sbin type -P "${tool%:*}" > "$log" || packages+=("${tool#*:}")
+    done
+fi
 install_packages "${packages[@]}"
 imports "$system" 'import sys; assert sys.version_info >= (3, 11)' || fail "$system is older than Python 3.11"
 
@@ -46,7 +52,7 @@ if ! up_to_date run; then
     quietly "$python" -m pip --disable-pip-version-check install --no-build-isolation --no-deps --no-index -e .
     echo "$key" > .venv/setup-run
 fi
-if [[ $wanted == dev ]] && ! up_to_date dev; then
+if [[ $wanted != run ]] && ! up_to_date dev; then
     install_locked requirements-dev.lock
     echo "$key" > .venv/setup-dev
 fi
