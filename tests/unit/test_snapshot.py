@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 
 from containeragent.counters import snapshot
 from containeragent.counters.maps import CounterMaps
+from containeragent.counters.pageview import PageView
 from containeragent.counters.records import GROUP, ROW, SLOT, SLOT_DEAD, SLOT_FREE, SLOT_LIVE, STATE
 from containeragent.counters.snapshot import Reader, page_columns
 
@@ -173,3 +174,24 @@ def test_a_tree_that_changes_meanwhile(maps: FakeMaps, monkeypatch: pytest.Monke
     monkeypatch.setattr(snapshot, "page_columns", columns)
     assert len(maps.reader().take()) == 3
     assert left[0] == max(0, times - 4)
+
+
+def test_what_no_event_tells_is_as_it_was_seen(maps: FakeMaps) -> None:
+    """Unknown before the first look, and of a container that came after it; what is counted stays counted."""
+    reader = maps.reader()
+    unknown = reader.take().reading(100 + CHILD)
+    assert unknown and unknown.total["mapped"] is None and unknown.local["active"] is None
+    assert reader.take().pages_seen_at is None
+    ids = np.array([101, 100 + PARENT, 100 + CHILD], dtype=np.uint64)
+    total = {"anon": np.array([7, 7, 7]), "mapped": np.array([60, 50, 20])}
+    reader.see(PageView(7.0, ids, total, {"mapped": np.array([10, 30, 20])}))
+    _count(maps, CHILD, tasks=1, anon=5, file=0)
+    seen = reader.take()
+    parent, child = seen.reading(100 + PARENT), seen.reading(100 + CHILD)
+    assert seen.pages_seen_at == 7.0 and parent and child
+    assert (parent.total["mapped"], parent.local["mapped"], parent.total["anon"]) == (50, 30, 5)
+    assert (child.total["mapped"], child.total["anon"], child.total["active"]) == (20, 5, None)
+    maps.enter(9, 1, 1)
+    maps.state["topology"] += 1
+    new = reader.take().reading(109)
+    assert new and new.total["mapped"] is None and new.total["anon"] == 0

@@ -14,11 +14,14 @@ import time
 
 from containeragent import libbpf, tasks
 from containeragent.counters.maps import CounterMaps
+from containeragent.counters.pagescan import PageScanner
+from containeragent.counters.pageview import PageView, of_counts
 from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Snapshot
 from containeragent.counters.source import Engine
 from containeragent.counters.sweep import Programs, Sweeper
 from containeragent.errors import Refused
+from containeragent.host import page_flags
 from containeragent.libbpf import ProgramInfo, Runnable
 from containeragent.pins import KINDS, Pins
 from containeragent.stamp import Stamp
@@ -48,12 +51,14 @@ class PinnedSource:
         self._descriptors = descriptors
         self._reader = Reader(maps)
         self._settler = Settler()
+        self._scanner = PageScanner(descriptors["maps"]["owners"], stamp.blocks)
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
 
     def close(self) -> None:
         """Let go of everything; what is pinned goes on counting."""
         self._locks.close()
+        self._scanner.close()
         _close(self._descriptors)
 
     @property
@@ -80,6 +85,21 @@ class PinnedSource:
         """The counters after the kernel has finished what it put off: exact at rest."""
         self._settler.settle()
         return self.snapshot()
+
+    def rescan(self) -> PageView | None:
+        """Look at every page now; snapshots have what is found from then on. None while the source is closed."""
+        self._settler.settle()
+        scanner, reader, maps = self._scanner, self._reader, self._maps
+        taken_at, before = time.monotonic(), maps.slots["cgroup_id"].copy()
+        counts = scanner.look(len(before))
+        if counts is None:
+            return None
+        with self._lock:
+            tree = reader.tree()
+        view = of_counts(taken_at, counts, tree, maps.slots["cgroup_id"] == before, page_flags.tell_active())
+        with self._lock:
+            reader.see(view)
+        return view
 
     def programs(self) -> dict[str, ProgramInfo]:
         """The attached programs, by tracepoint."""
@@ -128,9 +148,10 @@ class PinnedSource:
 
     def _follow(self, present: Stamp) -> None:
         """Let go of the replaced programs: they count as long as we hold them."""
-        replaced = self._descriptors
+        replaced, scanner = self._descriptors, self._scanner
         with self._lock:
             self._open(present)
+        scanner.close()
         _close(replaced)
         log.info("the programs were replaced by those of version %s", present.version)
 

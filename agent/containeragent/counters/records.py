@@ -8,6 +8,7 @@ import numpy as np
 LAYOUT = 1
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
+SLOT_MASK = 0xFFFF  # of an owner word
 SLOT_FREE, SLOT_LIVE, SLOT_DEAD = 0, 1, 2
 
 ROW = np.dtype(

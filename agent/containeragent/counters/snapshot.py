@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from containeragent.counters import topology
 from containeragent.counters.maps import CounterMaps
+from containeragent.counters.pageview import PageView
 from containeragent.counters.topology import Topology
 
 Column = npt.NDArray[np.int64]
@@ -67,6 +68,7 @@ class Snapshot:
     partial: npt.NDArray[np.bool_]
     health: Health
     index: dict[int, int]  # cgroup id -> position
+    pages_seen_at: float | None = None  # time.monotonic() of the look at all pages that the rest is from
 
     def __len__(self) -> int:
         return len(self.cgroup_ids)
@@ -121,24 +123,59 @@ class Peaks:
         return self._highest[slots]
 
 
+Columns = dict[str, Column]
+
+
+def _unseen(containers: int) -> tuple[Columns, Columns]:
+    unknown = dict.fromkeys(COUNTERS, np.full(containers, UNKNOWN, dtype=np.int64))
+    return unknown, unknown
+
+
+class _Seen:
+    """A look at all pages, in the order of a tree; worked out anew only for another tree."""
+
+    def __init__(self, view: PageView) -> None:
+        self.view = view
+        self._tree: Topology | None = None
+        self._columns: tuple[Columns, Columns] = {}, {}
+
+    def columns(self, tree: Topology) -> tuple[Columns, Columns]:
+        """`total` and `local`; a container that came after the look is unknown."""
+        if self._tree is not tree:
+            at, known = self.view.places(tree.ids)
+            total, local = (
+                {kind: np.where(known, column[at], UNKNOWN) for kind, column in columns.items()}
+                for columns in (self.view.total, self.view.local)
+            )
+            unknown, _ = _unseen(len(tree.ids))
+            self._tree, self._columns = tree, (unknown | total, unknown | local)
+        return self._columns
+
+
 class Reader:
     """Takes snapshots. It keeps the tree between them and reads it anew only when the kernel side says it changed."""
 
     def __init__(self, maps: CounterMaps) -> None:
         self._maps = maps
         self._topology: Topology | None = None
+        self._seen: _Seen | None = None
         self._peaks = Peaks(len(maps.slots))
 
-    def _tree(self) -> Topology:
+    def tree(self) -> Topology:
+        """The slots in use now."""
         generation = int(self._maps.state["topology"][0])
         if self._topology is None or self._topology.generation != generation:
             self._topology = topology.build(generation, self._maps.slots.copy(), self._maps.groups["parent"].copy())
         return self._topology
 
+    def see(self, view: PageView) -> None:
+        """From now on, what the programs do not count is as this look found it."""
+        self._seen = _Seen(view)
+
     def take(self) -> Snapshot:
         """A snapshot; read again if a container came or went meanwhile, up to a few times."""
         for _ in range(_ATTEMPTS):
-            tree = self._tree()
+            tree = self.tree()
             snapshot = self._take(tree)
             if int(self._maps.state["topology"][0]) == tree.generation:
                 break
@@ -151,14 +188,14 @@ class Reader:
         local = np.stack([groups["tasks_local"], anon[tree.used], file[tree.used], shmem[tree.used]], axis=1)
         total, held, live = tree.subtree(local), tree.held(local), tree.live
         partial = tree.subtree((maps.slots["partial"][tree.used] != 0).astype(np.int64))
-        unknown = dict.fromkeys(("mapped", "active"), np.full(len(live), UNKNOWN, dtype=np.int64))
-        totals = {name: total[live, at] for at, name in enumerate(_COUNTED)} | unknown
+        seen_total, seen_local = self._seen.columns(tree) if self._seen else _unseen(len(live))
+        totals = seen_total | {name: total[live, at] for at, name in enumerate(_COUNTED)}
         groups = groups[live]
         return Snapshot(
             taken_at=time.monotonic(),
             cgroup_ids=tree.cgroup_ids,
             total=totals,
-            local={name: held[live, at] for at, name in enumerate(_COUNTED)} | unknown,
+            local=seen_local | {name: held[live, at] for at, name in enumerate(_COUNTED)},
             peak_tasks=np.maximum(groups["tasks_peak"], totals["tasks"]),
             peak_pages=self._peaks.raised(tree, np.maximum(groups["pages_peak"], totals["anon"] + totals["file"])),
             forks=groups["forks"],
@@ -166,6 +203,7 @@ class Reader:
             partial=partial[live] > 0,
             health=self._health(tree),
             index={number: at for at, number in enumerate(tree.cgroup_ids)},
+            pages_seen_at=self._seen.view.taken_at if self._seen else None,
         )
 
     def _health(self, tree: Topology) -> Health:

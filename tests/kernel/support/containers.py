@@ -33,6 +33,8 @@ class Pages:
 NO_PAGES = Pages(0, 0, 0)
 _V1_NAMES = ("total_rss", "total_cache", "total_shmem")
 _V2_NAMES = ("anon", "file", "shmem")
+_V1_LISTS = ("total_mapped_file", "total_active_anon", "total_active_file")
+_V2_LISTS = ("file_mapped", "active_anon", "active_file")
 
 
 class Container:
@@ -66,10 +68,19 @@ class Container:
 
     def kernel_pages(self) -> Pages:
         """memory.stat, of v1 where the memory controller is there (mm/memcontrol-v1.c), else of v2."""
-        folder, names = (self.twin, _V1_NAMES) if self.twin else (self.path, _V2_NAMES)
-        lines = (folder / "memory.stat").read_text().splitlines()
+        return Pages(*self._statistics(_V1_NAMES if self.twin else _V2_NAMES))
+
+    def kernel_seen(self) -> dict[str, int]:
+        """The same, with mapped page cache and pages on active lists, by the names that a PageView has."""
+        anon, file, shmem = self._statistics(_V1_NAMES if self.twin else _V2_NAMES)
+        mapped, active_anon, active_file = self._statistics(_V1_LISTS if self.twin else _V2_LISTS)
+        active = active_anon + active_file
+        return {"anon": anon, "file": file, "shmem": shmem, "mapped": mapped, "active": active}
+
+    def _statistics(self, names: tuple[str, ...]) -> list[int]:
+        lines = ((self.twin or self.path) / "memory.stat").read_text().splitlines()
         values = {name: int(value) for name, value in (line.split() for line in lines)}
-        return Pages(*(values[name] // PAGE_BYTES for name in names))
+        return [values[name] // PAGE_BYTES for name in names]
 
     def limit_memory(self, limit_bytes: int) -> None:
         """Make the kernel reclaim."""

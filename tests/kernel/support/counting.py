@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from containeragent import libbpf, tasks
 from containeragent.counters.maps import CounterMaps
+from containeragent.counters.pinned import PinnedSource
 from containeragent.counters.records import SLOT_FREE
 from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Reading, Snapshot
@@ -66,6 +67,22 @@ class Counting:
         """What is counted in a container and below it."""
         reading = self.reading(container)
         return Pages(reading.total["anon"], reading.total["file"], reading.total["shmem"])
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Callable[[Container], dict[str, int]]]:
+        """What a look at every page frame finds of a container, taken as the agent takes it."""
+        source = PinnedSource(self.pins)
+
+        def look(container: Container) -> dict[str, int]:
+            view = source.rescan()
+            pages = view.pages(container.id) if view else None
+            assert pages is not None, f"{container.path} was not seen"
+            return pages
+
+        try:
+            yield look
+        finally:
+            source.close()
 
     def slot(self, container: Container) -> int:
         """The slot of a container, living or dead."""

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a look at every page frame finds is memory.stat, to the page: mapped and active pages too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from containeragent.host import page_flags
+from tests.kernel.support.containers import PAGE_BYTES, Container
+from tests.kernel.support.counting import AT_REST_SECONDS, Counting
+from tests.kernel.support.running import Running
+from tests.kernel.support.waiting import until
+
+Seen = dict[str, int]
+FEW = 1000  # what the interpreter itself may have
+
+
+def compare_seen(counting: Counting, container: Container, subject: str, name: str, *arguments: object) -> list[Seen]:
+    """At each rest of a workload, and after its end; what the kernel said, from rest to rest."""
+    figures: list[Seen] = []
+    with counting.looking() as look:
+
+        def off() -> tuple[Seen, Seen]:
+            found, kernel = look(container), container.kernel_seen()
+            return {kind: pages - kernel[kind] for kind, pages in found.items() if pages != kernel[kind]}, kernel
+
+        def compare(label: str) -> None:
+            different, kernel = until(off, lambda pair: not pair[0], AT_REST_SECONDS, pause_seconds=0.3)
+            assert not different, f"at rest {label!r}: off by {different} from {kernel}"
+            figures.append(kernel)
+
+        with Running(container, subject, name, *arguments) as running:
+            for rest in running.rests():
+                compare(rest.label)
+        compare("ended")
+    return figures
+
+
+@pytest.mark.parametrize("name", ["touch_and_drop", "locked", "huge", "huge_parts", "forked", "collapsed"])
+def test_anon(counting: Counting, container: Container, name: str) -> None:
+    """Active pages of anonymous memory; of a huge page that is unmapped in part, anon is what is mapped."""
+    compare_seen(counting, container, "anon", name)
+
+
+@pytest.mark.parametrize("name", ["disk", "mapped", "parts"])
+def test_disk(counting: Counting, container: Container, disk_folder: Path, name: str) -> None:
+    """Files on a disk."""
+    compare_seen(counting, container, "files", name, disk_folder)
+
+
+@pytest.mark.parametrize("name", ["shared_anon", "memfd"])
+def test_shared_memory(counting: Counting, container: Container, name: str) -> None:
+    """Shared memory."""
+    compare_seen(counting, container, "files", name)
+
+
+def test_tmpfs(counting: Counting, container: Container, tmpfs_folder: Path) -> None:
+    """Files on tmpfs."""
+    compare_seen(counting, container, "files", "tmpfs", tmpfs_folder)
+
+
+def test_reclaim(counting: Counting, container: Container, disk_folder: Path) -> None:
+    """Pages that reclaim takes off the active lists."""
+    container.limit_memory(8192 * PAGE_BYTES)
+    compare_seen(counting, container, "files", "reclaimed", disk_folder, 8192)
+
+
+def test_compaction(counting: Counting, container: Container, disk_folder: Path) -> None:
+    """Mapped page cache in other frames than before."""
+    figures = compare_seen(counting, container, "moving", "file_mapped", disk_folder)
+    assert max(seen["mapped"] for seen in figures) > FEW
+
+
+def test_active_by_reading_again(counting: Counting, container: Container, disk_folder: Path) -> None:
+    """Page cache that is read again gets onto the active list."""
+    assert page_flags.tell_active(), "this kernel keeps generations; active pages are unknown"
+    written, read, again, *_ = compare_seen(counting, container, "lists", "read_again", disk_folder)[1:]
+    assert written["active"] < read["active"] + FEW < again["active"] - FEW
+
+
+def test_mapped_in_part(counting: Counting, container: Container, disk_folder: Path) -> None:
+    """Of a large folio of page cache, the pages that someone maps are mapped, not all of them."""
+    _, mapped, less, unmapped, *_ = compare_seen(counting, container, "lists", "mapped_in_part", disk_folder)[1:]
+    assert FEW < less["mapped"] - unmapped["mapped"] < mapped["mapped"] - unmapped["mapped"]

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a look found, by cgroup: sums over the tree, and nothing for whoever took a slot later."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from containeragent.counters import topology
+from containeragent.counters.pagescan import KINDS
+from containeragent.counters.pageview import PageView, of_counts
+from containeragent.counters.records import SLOT, SLOT_DEAD, SLOT_LIVE
+
+SLOTS = 16
+ROOT, WEB, DB, GONE, NEW = 1, 9, 3, 4, 5
+
+
+def seen(active: bool = True) -> PageView:
+    """The root, /web with the id 900, /web/db with 500, a dead one below /web; /new took its slot during the look."""
+    slots, parents = np.zeros(SLOTS, SLOT), np.zeros(SLOTS, np.uint32)
+    for slot, parent, level, number, state in (
+        (ROOT, 0, 0, 1, SLOT_LIVE),
+        (WEB, ROOT, 1, 900, SLOT_LIVE),
+        (DB, WEB, 2, 500, SLOT_LIVE),
+        (GONE, WEB, 2, 700, SLOT_DEAD),
+        (NEW, ROOT, 1, 800, SLOT_LIVE),
+    ):
+        slots[slot]["state"], slots[slot]["level"], slots[slot]["cgroup_id"] = state, level, number
+        parents[slot] = parent
+    counts = np.zeros((len(KINDS), SLOTS), dtype=np.int64)
+    for slot, pages in ((ROOT, 1), (WEB, 10), (DB, 100), (GONE, 1000), (NEW, 10000)):
+        counts[:, slot] = pages
+    kept = np.arange(SLOTS) != NEW
+    return of_counts(7.0, counts, topology.build(0, slots, parents), kept, active)
+
+
+def test_sums() -> None:
+    """Over the tree; a dead one counts with its nearest living ancestor."""
+    view = seen()
+    assert view.taken_at == 7.0 and view.ids.tolist() == [1, 500, 900]
+    for kind in KINDS:
+        assert view.total[kind].tolist() == [1111, 100, 1110]
+        assert view.local[kind].tolist() == [1, 100, 1010]
+    assert view.pages(500) == dict.fromkeys(KINDS, 100)
+
+
+def test_one_that_was_not_there_all_the_time_is_unknown() -> None:
+    """Nor does it add to its ancestors."""
+    view = seen()
+    assert view.pages(800) is None and view.pages(700) is None and view.pages(2**63) is None
+    assert view.places(np.array([800, 500], dtype=np.uint64))[1].tolist() == [False, True]
+
+
+def test_active_may_be_untold() -> None:
+    """Then it is not there, instead of 0."""
+    assert set(seen(active=False).total) == set(KINDS) - {"active"}
