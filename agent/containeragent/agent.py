@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import mmap
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -22,15 +25,18 @@ from containeragent import __version__, doctor, metrics
 from containeragent.api.application import Application
 from containeragent.api.server import Server, UnixServer, tcp_server
 from containeragent.cgroups import root as cgroup_root
+from containeragent.cgroups.figures import Figures
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Tree
 from containeragent.config import Config
+from containeragent.containers.audit import Auditor
 from containeragent.containers.service import Containers
 from containeragent.containers.view import Names
 from containeragent.counters.pinned import PinnedSource
 from containeragent.errors import Refused
 from containeragent.host import cgroup2
 from containeragent.pins import Pins
+from containeragent.rescan import Rescanner
 
 log = logging.getLogger(__name__)
 
@@ -49,27 +55,40 @@ def _load(config: Config) -> None:
         raise Refused("EIO", reason.removeprefix("containeragent: "))
 
 
-def _opened(pins: Pins, config: Config) -> PinnedSource:
+@dataclass(frozen=True)
+class _Cgroups:
+    """The cgroup tree as we read it."""
+
+    mount: Path
+    resolver: PathResolver
+    figures: Figures
+
+    def active_pages(self, ids: Sequence[int]) -> Mapping[int, int]:
+        """What the kernel says, by cgroup id."""
+        return self.figures.active_pages(dict(zip(ids, self.resolver.paths(ids), strict=True)), mmap.PAGESIZE)
+
+
+def _opened(pins: Pins, config: Config, cgroups: _Cgroups) -> PinnedSource:
     if not pins.loaded():
         _load(config)
-    source = PinnedSource(pins)
+    source = PinnedSource(pins, cgroups.active_pages)
     log.info(
         "counters of version %s, layout %d, %d slots", source.stamp.version, source.stamp.layout, source.stamp.slots
     )
     return source
 
 
-def _servers(config: Config, source: PinnedSource) -> list[Server]:
-    mount = cgroup2.mount_point()
+def _services(config: Config, source: PinnedSource, cgroups: _Cgroups) -> tuple[list[Server], Rescanner]:
+    mount, resolver = cgroups.mount, cgroups.resolver
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
-    resolver = PathResolver(mount)
-    containers = Containers(source, Tree(managed), resolver, names)
-    collector = metrics.ContainerCollector(source, names, resolver.paths, config.series_cap)
+    containers = Containers(source, Tree(managed), resolver, names, Auditor(source, cgroups.figures))
+    rescanner = Rescanner(source.rescan, containers.drift, config.rescan_percent, config.drift_seconds)
+    collector = metrics.ContainerCollector(source, names, resolver.paths, config.series_cap, lambda: rescanner.drift)
     api = UnixServer(Path(config.socket), config.socket_group, Application(containers, doctor.document(source)))
     scrape = tcp_server(config.metrics_address, make_wsgi_app(metrics.registry(collector)))
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
-    return [api, scrape]
+    return [api, scrape], rescanner
 
 
 def _start(server: Server) -> None:
@@ -105,11 +124,17 @@ def run(config: Config) -> None:
         if not pins.loaded():
             _load(config)  # first: it looks whether the folder may be there at all
         stack.enter_context(pins.agent_lock())
-        source = _opened(pins, config)
+        mount = cgroup2.mount_point()
+        cgroups = _Cgroups(mount, PathResolver(mount), Figures(mount))
+        source = _opened(pins, config, cgroups)
         stack.callback(source.close)
-        for server in _servers(config, source):
+        servers, rescanner = _services(config, source, cgroups)
+        for server in servers:
             _start(server)
             stack.callback(server.stop_serving)
+        if config.rescan_percent:
+            rescanner.start()
+            stack.callback(rescanner.stop)
         log.info("serving the API on %s and metrics on http://%s/metrics", config.socket, config.metrics_address)
         _until_stopped(source, stopped)
     log.info("stopped")

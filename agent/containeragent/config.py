@@ -17,6 +17,7 @@ from containeragent.errors import Refused
 
 DEFAULT_FILE = Path("/etc/containeragent/config.toml")
 ENGINES = ("auto", "tracepoint")
+_KINDS = {int: "a whole number", float: "a number", str: "a string"}
 MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
 
 
@@ -32,6 +33,8 @@ class Config:
     engine: str = "auto"
     slots: int = 16384
     series_cap: int = 50000
+    rescan_percent: float = 0.25
+    drift_seconds: int = 300
 
 
 def _check(config: Config, where: str) -> None:
@@ -53,6 +56,10 @@ def _check(config: Config, where: str) -> None:
         raise Refused("EINVAL", f"{where}: engine = {config.engine!r} is none of {', '.join(ENGINES)}")
     if not 16 <= config.slots <= MOST_SLOTS:
         raise Refused("EINVAL", f"{where}: slots = {config.slots} is not between 16 and {MOST_SLOTS}")
+    if not 0 <= config.rescan_percent <= 100:
+        raise Refused("EINVAL", f"{where}: rescan_percent = {config.rescan_percent} is not between 0 and 100")
+    if config.drift_seconds < 0:
+        raise Refused("EINVAL", f"{where}: drift_seconds = {config.drift_seconds} is negative; 0 turns it off")
     if config.series_cap < 1:
         raise Refused("EINVAL", f"{where}: series_cap = {config.series_cap} is not positive")
 
@@ -66,9 +73,8 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     for key, value in values.items():
         if key not in known:
             raise Refused("EINVAL", f"{path}: there is no key {key!r}; known are {', '.join(known)}")
-        if type(value) is not known[key]:
-            kind = "a whole number" if known[key] is int else "a string"
-            raise Refused("EINVAL", f"{path}: {key} must be {kind}")
+        if type(value) is not known[key] and (known[key], type(value)) != (float, int):
+            raise Refused("EINVAL", f"{path}: {key} must be {_KINDS[known[key]]}")
     return values
 
 

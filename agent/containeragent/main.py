@@ -26,6 +26,8 @@ _FLAGS = {
     "engine": "auto or tracepoint.",
     "slots": "Cgroups that can be told apart at the same time.",
     "series_cap": "Most series of containers in one scrape.",
+    "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
+    "drift_seconds": "Seconds from one audit for the metrics to the next; 0: none.",
 }
 _LOADER_FLAGS = ("bpffs", "engine", "slots")
 

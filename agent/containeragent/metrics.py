@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from containeragent import __version__
+from containeragent.containers.audit import Audit
 from containeragent.containers.view import Names
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.counters.source import Source
@@ -72,12 +73,19 @@ class ContainerCollector(Collector):
     """Everything in one scrape. A container that vanishes meanwhile is left out."""
 
     def __init__(
-        self, source: Source, names: Names, paths_of: Callable[[Sequence[int]], list[str | None]], series_cap: int
+        self,
+        source: Source,
+        names: Names,
+        paths_of: Callable[[Sequence[int]], list[str | None]],
+        series_cap: int,
+        drift: Callable[[], Audit] = dict,
     ) -> None:
         self._source = source
         self._names = names
         self._paths_of = paths_of
+        self._series_cap = series_cap
         self._most = max(1, series_cap // _PER_CONTAINER)
+        self._drift = drift
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: so the registry does not collect when it registers."""
@@ -93,6 +101,7 @@ class ContainerCollector(Collector):
         for series in _SERIES:
             yield _family(series, snapshot, self._source.page_size, labels)
         yield self._info(labels)
+        yield from drift_families(self._drift(), self._series_cap - len(labels) * _PER_CONTAINER)
         yield from self._about_itself(snapshot, len(snapshot) - len(chosen))
         yield _gauge("collect_seconds", "Time this scrape took to collect.", time.perf_counter() - started)
 
@@ -114,6 +123,9 @@ class ContainerCollector(Collector):
     def _about_itself(self, snapshot: Snapshot, dropped: int) -> Iterator[Metric]:
         health, engine = snapshot.health, self._source.engine
         yield _labelled("build_info", "Version of the agent.", {"version": __version__})
+        if snapshot.pages_seen_at is not None:
+            age = time.monotonic() - snapshot.pages_seen_at
+            yield _gauge("rescan_age_seconds", "Age of what no event tells: mapped and active memory.", age)
         yield _labelled("engine_info", "What counts tasks and pages.", asdict(engine))
         yield _gauge("containers", "Cgroups that are counted.", len(snapshot))
         yield _gauge("containers_dropped", "Cgroups left out of this scrape by series_cap.", dropped)
@@ -148,6 +160,18 @@ class ContainerCollector(Collector):
             seconds.add_metric([name], program.run_time_ns / 1e9)
             missed.add_metric([name], program.missed)
         return iter((runs, seconds, missed))
+
+
+def drift_families(audit: Audit, most: int) -> tuple[Metric, Metric]:
+    """Differences to the kernel at rest; of more than `most`, the largest. Absent: unknown, or it was moving."""
+    tasks = GaugeMetricFamily(_PREFIX + "drift_tasks", "Tasks counted less those of the kernel.", labels=["cgroup"])
+    text = "Pages counted less those of the kernel, at the last audit (drift_seconds)."
+    pages = GaugeMetricFamily(_PREFIX + "drift_pages", text, labels=["cgroup", "counter"])
+    known = [(path, line) for path, lines in audit.items() for line in lines if line.at_rest]
+    for path, line in sorted(known, key=lambda entry: -abs(entry[1].difference or 0))[: max(0, most)]:
+        family, labels = (tasks, [path]) if line.counter == "tasks" else (pages, [path, line.counter])
+        family.add_metric(labels, float(line.difference or 0))
+    return tasks, pages
 
 
 def _family(series: _Series, snapshot: Snapshot, page_size: int, labels: list[tuple[int, list[str]]]) -> Metric:

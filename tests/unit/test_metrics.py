@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import generate_latest, parser
 
 from containeragent import metrics
+from containeragent.containers.audit import Line
 from containeragent.containers.view import Names
 from containeragent.counters.snapshot import Snapshot
 from tests.unit.snapshots import PAGE_BYTES, FakeSource, snapshot
@@ -86,3 +87,36 @@ def test_a_registry_of_its_own() -> None:
     """Nothing of the Python process, and registering reads nothing."""
     collector = metrics.ContainerCollector(FakeSource(snapshot()).as_source(), Names("/x"), paths_of, 1)
     assert all(family.name.startswith("containeragent_") for family in metrics.registry(collector).collect())
+
+
+def drifted(most: int) -> dict[str, list[tuple[str, str, float]]]:
+    """Samples by family: cgroup, counter, value."""
+    audit = {
+        "/web": [
+            Line("tasks", 3, 2, 1, "cgroup.threads", False, None),
+            Line("anon", 3, 3, 0, "memory.stat", False, None),
+            Line("file", 3, 9, -6, "memory.stat", True, None),
+            Line("mapped", 3, 9, -6, "kpageflags", False, 12.0),
+            Line("active", None, 9, None, "memory.stat", False, None),
+        ],
+        "/db": [Line("shmem", 3, 8, -5, "memory.stat", False, None)],
+    }
+    return {
+        family.name: [(s.labels["cgroup"], s.labels.get("counter", ""), s.value) for s in family.samples]
+        for family in metrics.drift_families(audit, most)
+    }
+
+
+def test_drift_is_what_is_wrong_at_rest() -> None:
+    """Not what moved, nor what is old, nor what is unknown."""
+    found = drifted(50)
+    assert found["containeragent_drift_tasks"] == [("/web", "", 1)]
+    assert found["containeragent_drift_pages"] == [("/db", "shmem", -5), ("/web", "anon", 0)]
+
+
+@pytest.mark.parametrize("most, left", [(1, 1), (0, 0), (-5, 0)])
+def test_drift_fits_into_the_cap(most: int, left: int) -> None:
+    """The largest stays."""
+    found = drifted(most)
+    assert found["containeragent_drift_pages"] == [("/db", "shmem", -5)][:left]
+    assert found["containeragent_drift_tasks"] == []

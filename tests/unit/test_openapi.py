@@ -32,7 +32,8 @@ def test_every_operation_says_what_it_needs() -> None:
     for (method, path), operation in described().items():
         assert operation["summary"] and "default" in operation["responses"]
         assert ("requestBody" in operation) is (method == "POST" and path != "/v1/container/kill")
-        named = any(parameter["name"] == "name" for parameter in operation.get("parameters", []))
+        parameters = operation.get("parameters", [])
+        named = any(parameter["name"] == "name" and parameter["required"] for parameter in parameters)
         assert named is path.startswith("/v1/container/") or path == "/v1/container"
 
 

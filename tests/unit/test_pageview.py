@@ -8,13 +8,13 @@ import numpy as np
 from containeragent.counters import topology
 from containeragent.counters.pagescan import KINDS
 from containeragent.counters.pageview import PageView, of_counts
-from containeragent.counters.records import SLOT, SLOT_DEAD, SLOT_LIVE
+from containeragent.counters.records import SLOT, SLOT_DEAD, SLOT_LIVE, UNKNOWN
 
 SLOTS = 16
 ROOT, WEB, DB, GONE, NEW = 1, 9, 3, 4, 5
 
 
-def seen(active: bool = True) -> PageView:
+def seen() -> PageView:
     """The root, /web with the id 900, /web/db with 500, a dead one below /web; /new took its slot during the look."""
     slots, parents = np.zeros(SLOTS, SLOT), np.zeros(SLOTS, np.uint32)
     for slot, parent, level, number, state in (
@@ -30,7 +30,7 @@ def seen(active: bool = True) -> PageView:
     for slot, pages in ((ROOT, 1), (WEB, 10), (DB, 100), (GONE, 1000), (NEW, 10000)):
         counts[:, slot] = pages
     kept = np.arange(SLOTS) != NEW
-    return of_counts(7.0, counts, topology.build(0, slots, parents), kept, active)
+    return of_counts(7.0, counts, topology.build(0, slots, parents), kept)
 
 
 def test_sums() -> None:
@@ -50,6 +50,9 @@ def test_one_that_was_not_there_all_the_time_is_unknown() -> None:
     assert view.places(np.array([800, 500], dtype=np.uint64))[1].tolist() == [False, True]
 
 
-def test_active_may_be_untold() -> None:
-    """Then it is not there, instead of 0."""
-    assert set(seen(active=False).total) == set(KINDS) - {"active"}
+def test_active_as_others_say() -> None:
+    """It is theirs with everything below; who is not told of is unknown, instead of 0."""
+    view = seen().with_active({1: 77, 900: 7, 800: 3})
+    assert view.total["active"].tolist() == [77, UNKNOWN, 7]
+    assert view.local["active"].tolist() == [UNKNOWN] * 3
+    assert view.pages(500) == {kind: 100 for kind in KINDS if kind != "active"}

@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import pytest
 
+from containeragent.cgroups.figures import Figures
 from containeragent.cgroups.names import join
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Tree
+from containeragent.containers.audit import Auditor
 from containeragent.containers.service import Caller, Containers
 from containeragent.containers.view import Names
 from containeragent.errors import Refused
@@ -81,7 +83,8 @@ class Service:
         self.cgroup = "/"
         self.found: dict[int, Process] = {}
         resolver = cast(PathResolver, self)
-        self.containers = Containers(self.source.as_source(), cast(Tree, self.tree), resolver, Names("/root"))
+        auditor = Auditor(self.source.as_source(), cast(Figures, self))
+        self.containers = Containers(self.source.as_source(), cast(Tree, self.tree), resolver, Names("/root"), auditor)
         monkeypatch.setattr(process, "look_up", self.found.get)
         monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: self.cgroup)
         monkeypatch.setattr(os, "pidfd_open", lambda pid: os.open("/dev/null", os.O_RDONLY))

@@ -99,6 +99,7 @@ class Application:
             ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
+            ("GET", "/v1/audit"): lambda request: containers.audit(request.query.get("name"), request.flag("all")),
             ("GET", "/v1/doctor"): lambda request: doctor(),
             ("GET", "/openapi.json"): lambda request: openapi.document(),
         }

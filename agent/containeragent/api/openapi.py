@@ -13,6 +13,11 @@ _COUNTERS = (
     "page_limit task_limit_hits page_limit_hits peak_tasks peak_pages forks exits throttled_seconds"
 ).split()
 
+
+def _reference(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 _SCHEMAS: dict[str, Any] = {
     "Container": {
         "type": "object",
@@ -32,6 +37,36 @@ _SCHEMAS: dict[str, Any] = {
             **dict.fromkeys(_COUNTERS, _NUMBER),
         },
         "required": ["name", "cgroup", "id", "page_size", "num_tasks"],
+    },
+    "Audit": {
+        "type": "object",
+        "description": "Counters of a cgroup beside the kernel's own figures.",
+        "properties": {
+            "name": {"type": "string"},
+            "cgroup": {"type": "string"},
+            "managed": {"type": "boolean"},
+            "counters": {"type": "array", "items": _reference("AuditedCounter")},
+        },
+        "required": ["name", "cgroup", "managed", "counters"],
+    },
+    "AuditedCounter": {
+        "type": "object",
+        "description": "Tasks or pages; null is unknown.",
+        "properties": {
+            "counter": {"type": "string", "examples": ["num_anon_pages"]},
+            "ours": _NUMBER,
+            "kernel": _NUMBER,
+            "difference": {**_NUMBER, "description": "ours less the kernel's; 0 also if they met while they moved"},
+            "source": {
+                "enum": ["cgroup.threads", "memory.stat", "kpageflags", None],
+                "description": "where the kernel's figure is from; kpageflags: from each page that is ours",
+            },
+            "moving": {"type": "boolean", "description": "it changed during the look: a difference is no error"},
+            "age_seconds": {
+                "type": ["number", "null"],
+                "description": "ours is from the last look at all pages, so long ago; null: from now",
+            },
+        },
     },
     "Error": {
         "type": "object",
@@ -62,10 +97,6 @@ _SCHEMAS: dict[str, Any] = {
 
 def _content(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
-
-
-def _reference(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _parameter(name: str, kind: str, required: bool) -> dict[str, Any]:
@@ -113,6 +144,14 @@ def document() -> dict[str, Any]:
             "/v1/container/kill": {"post": _operation("Kill all its tasks", anything, name)},
             "/v1/detach": {"post": _operation("Move tasks out of their containers", anything, body="Tasks")},
             "/v1/task": {"get": _operation("A task's container", anything, _parameter("pid", "integer", True))},
+            "/v1/audit": {
+                "get": _operation(
+                    "Our counters beside the kernel's",
+                    {"type": "array", "items": _reference("Audit")},
+                    _parameter("name", "string", False),
+                    _parameter("all", "boolean", False),
+                )
+            },
             "/v1/doctor": {"get": _operation("What this host offers", anything)},
         },
         "components": {"schemas": _SCHEMAS},

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from containeragent.cgroups import names
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Parts, Tree
-from containeragent.containers import view
+from containeragent.containers import audit, view
+from containeragent.containers.audit import Audit, Auditor
 from containeragent.containers.view import Container, Document, Names
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
@@ -33,8 +34,9 @@ class Caller:
 class Containers:
     """Containers under one cgroup root, and all other cgroups to look at."""
 
-    def __init__(self, source: Source, tree: Tree, resolver: PathResolver, name_rules: Names) -> None:
+    def __init__(self, source: Source, tree: Tree, resolver: PathResolver, name_rules: Names, auditor: Auditor) -> None:
         self._source = source
+        self._auditor = auditor
         self._tree = tree
         self._resolver = resolver
         self._names = name_rules
@@ -42,23 +44,37 @@ class Containers:
 
     def documents(self, all_cgroups: bool) -> list[Document]:
         """Containers, sorted by path; with `all_cgroups` also those that are not managed."""
+        page_size, engine = self._source.page_size, self._source.engine
+        return [view.document(container, page_size, engine) for container in self._all(all_cgroups)]
+
+    def _all(self, all_cgroups: bool) -> list[Container]:
         snapshot = self._source.settled()
         paths = self._resolver.paths(snapshot.cgroup_ids)
-        found = view.containers(snapshot, paths, self._names, all_cgroups)
-        page_size, engine = self._source.page_size, self._source.engine
-        return [view.document(container, page_size, engine) for container in found]
+        return view.containers(snapshot, paths, self._names, all_cgroups)
 
     def show(self, name: str) -> Document:
         """One container, or by its path an unmanaged cgroup."""
+        return view.document(self._find(name), self._source.page_size, self._source.engine)
+
+    def _find(self, name: str) -> Container:
         try:
             parts = names.parse(name)
-            found = self._managed(parts)
+            return self._managed(parts)
         except Refused as error:
             unmanaged = self._unmanaged(name) if name.startswith("/") else None
             if unmanaged is None:
                 raise error from None
-            found = unmanaged
-        return view.document(found, self._source.page_size, self._source.engine)
+            return unmanaged
+
+    def audit(self, name: str | None, all_cgroups: bool) -> list[Document]:
+        """Our counters beside the kernel's: of one container or cgroup, of all containers, or of all cgroups."""
+        chosen = self._all(all_cgroups) if name is None else [self._find(name)]
+        lines = self._auditor.audit(chosen)
+        return [audit.document(container, lines[container.cgroup]) for container in chosen]
+
+    def drift(self) -> Audit:
+        """The same of all containers, by cgroup, for the metrics."""
+        return self._auditor.audit(self._all(False))
 
     def _managed(self, parts: Parts) -> Container:
         identity, leaf = self._tree.identity(parts), self._tree.leaf_identity(parts)

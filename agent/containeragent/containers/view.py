@@ -86,10 +86,14 @@ def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, al
     return [found[path] for path in sorted(found)]
 
 
+def public_name(counter: str) -> str:
+    """A counter's name as users see it."""
+    return f"num_{counter}" + ("" if counter == "tasks" else "_pages")
+
+
 def _numbers(counters: dict[str, int | None]) -> Document:
     """Counters by the names that users see."""
-    named = {f"num_{name}" + ("" if name == "tasks" else "_pages"): value for name, value in counters.items()}
-    return named | dict.fromkeys(_UNKNOWN_NUMBERS)
+    return {public_name(name): value for name, value in counters.items()} | dict.fromkeys(_UNKNOWN_NUMBERS)
 
 
 def document(container: Container, page_size: int, engine: Engine) -> Document:

@@ -7,12 +7,14 @@ nothing. A cgroup that came after the look is not in it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from containeragent.counters.pagescan import KINDS, Counts
+from containeragent.counters.records import UNKNOWN
 from containeragent.counters.topology import Array, Index, Topology
 
 Column = npt.NDArray[np.int64]
@@ -20,10 +22,7 @@ Column = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PageView:
-    """Columns by kind of page, in the order of `ids`, which ascend. `local` leaves out what is below.
-
-    Kinds are those of KINDS, without "active" where the kernel does not tell it.
-    """
+    """Columns by kind of page, in the order of `ids`, which ascend. `local` leaves out what is below."""
 
     taken_at: float  # time.monotonic()
     ids: Array
@@ -38,20 +37,27 @@ class PageView:
     def pages(self, cgroup_id: int) -> dict[str, int] | None:
         """One cgroup with everything below it; None if it was not there."""
         (at,), (known,) = self.places(np.array([cgroup_id], dtype=np.uint64))
-        return {kind: int(column[at]) for kind, column in self.total.items()} if known else None
+        if not known:
+            return None
+        return {kind: int(column[at]) for kind, column in self.total.items() if column[at] != UNKNOWN}
+
+    def with_active(self, pages: Mapping[int, int]) -> PageView:
+        """What others say is active, by cgroup id with everything below, in place of what the look found."""
+        active = np.array([pages.get(number, UNKNOWN) for number in self.ids.tolist()], dtype=np.int64)
+        unknown = np.full_like(active, UNKNOWN)
+        return replace(self, total=self.total | {"active": active}, local=self.local | {"active": unknown})
 
 
-def of_counts(taken_at: float, counts: Counts, tree: Topology, kept: npt.NDArray[np.bool_], active: bool) -> PageView:
-    """The view of a look; `kept` are the slots that had one cgroup all the time, `active` whether that is told."""
+def of_counts(taken_at: float, counts: Counts, tree: Topology, kept: npt.NDArray[np.bool_]) -> PageView:
+    """The view of a look; `kept` are the slots that had one cgroup all the time."""
     by_slot = np.where(kept, counts, 0)[:, tree.used].T
     total, held = tree.subtree(by_slot), tree.held(by_slot)
     order = np.argsort(tree.ids)
     order = order[kept[tree.used[tree.live[order]]]]
     live = tree.live[order]
-    kinds = [(at, kind) for at, kind in enumerate(KINDS) if active or kind != "active"]
     return PageView(
         taken_at=taken_at,
         ids=tree.ids[order],
-        total={kind: total[live, at] for at, kind in kinds},
-        local={kind: held[live, at] for at, kind in kinds},
+        total={kind: total[live, at] for at, kind in enumerate(KINDS)},
+        local={kind: held[live, at] for at, kind in enumerate(KINDS)},
     )

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 
 from containeragent import libbpf, tasks
 from containeragent.counters.maps import CounterMaps
@@ -30,13 +31,18 @@ log = logging.getLogger(__name__)
 
 
 class PinnedSource:
-    """A Source (source.py) over the pins of one folder."""
+    """A Source (source.py) over the pins of one folder.
 
-    def __init__(self, pins: Pins) -> None:
+    `ask_active` gives active pages by cgroup id where the kernel's own figure is the only one: the flags of page frames
+    do not tell them on a kernel with the multi-generational LRU.
+    """
+
+    def __init__(self, pins: Pins, ask_active: Callable[[Sequence[int]], Mapping[int, int]] = lambda ids: {}) -> None:
         stamp = pins.stamp()
         if stamp is None:
             raise Refused("ENOENT", f"nothing is loaded under {pins.folder}; run `containeragent load`")
         self.pins = pins
+        self._ask_active = ask_active
         self._lock = threading.Lock()
         self._locks = contextlib.ExitStack()
         self._open(stamp)
@@ -96,7 +102,9 @@ class PinnedSource:
             return None
         with self._lock:
             tree = reader.tree()
-        view = of_counts(taken_at, counts, tree, maps.slots["cgroup_id"] == before, page_flags.tell_active())
+        view = of_counts(taken_at, counts, tree, maps.slots["cgroup_id"] == before)
+        if not page_flags.tell_active():
+            view = view.with_active(self._ask_active(view.ids.tolist()))
         with self._lock:
             reader.see(view)
         return view

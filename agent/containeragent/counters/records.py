@@ -11,6 +11,8 @@ SLOT_ROOT = 1
 SLOT_MASK = 0xFFFF  # of an owner word
 SLOT_FREE, SLOT_LIVE, SLOT_DEAD = 0, 1, 2
 
+UNKNOWN = np.iinfo(np.int64).min  # in a column: this is not known of that container
+
 ROW = np.dtype(
     [
         ("alloc_anon", "i8"),

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from containeragent.counters import topology
+from containeragent.counters import records, topology
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.pageview import PageView
 from containeragent.counters.topology import Topology
 
 Column = npt.NDArray[np.int64]
 COUNTERS = ("tasks", "anon", "file", "shmem", "mapped", "active")
-UNKNOWN = np.iinfo(np.int64).min  # in a column: this is not known of that container
+UNKNOWN = records.UNKNOWN
 _ATTEMPTS = 4
 Count = Any  # int, or None: unknown. Who knows the engine need not ask
 
@@ -68,7 +68,8 @@ class Snapshot:
     partial: npt.NDArray[np.bool_]
     health: Health
     index: dict[int, int]  # cgroup id -> position
-    pages_seen_at: float | None = None  # time.monotonic() of the look at all pages that the rest is from
+    from_look: tuple[str, ...] = ()  # counters that no event tells: they are from a look at all pages
+    pages_seen_at: float | None = None  # time.monotonic() of that look, None before the first one
 
     def __len__(self) -> int:
         return len(self.cgroup_ids)
@@ -203,6 +204,7 @@ class Reader:
             partial=partial[live] > 0,
             health=self._health(tree),
             index={number: at for at, number in enumerate(tree.cgroup_ids)},
+            from_look=tuple(name for name in COUNTERS if name not in _COUNTED),
             pages_seen_at=self._seen.view.taken_at if self._seen else None,
         )
 

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's own figures for a cgroup: what our counters can be compared with.
+
+In: a path under the cgroup2 mount, and the id that the cgroup there must have. Out: numbers, None where the kernel has
+none (Documentation/admin-guide/cgroup-v2.rst, cgroup.threads and memory.stat).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+THREADS, STAT = "cgroup.threads", "memory.stat"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Our names, and the fields of memory.stat that make each up
+_FIELDS = {
+    "anon": ("anon",),
+    "file": ("file",),
+    "shmem": ("shmem",),
+    "mapped": ("file_mapped",),
+    "active": ("active_anon", "active_file"),
+}
+
+
+class Figures:
+    """Reads below one mount."""
+
+    def __init__(self, mount: Path) -> None:
+        self._mount = mount
+
+    def tasks(self, cgroup: str, cgroup_id: int) -> int | None:
+        """Threads in the cgroup and below it; None if it is gone, or the kernel does not list them."""
+        with self._opened(cgroup, cgroup_id) as directory:
+            return None if directory is None else _threads(directory)
+
+    def pages(self, cgroup: str, cgroup_id: int, page_size: int) -> dict[str, int] | None:
+        """memory.stat in pages, by our names; None where the cgroup has no memory controller."""
+        with self._opened(cgroup, cgroup_id) as directory:
+            text = None if directory is None else _read(directory, STAT)
+        if text is None:
+            return None
+        values = {name: int(value) for name, _, value in (line.partition(" ") for line in text.splitlines())}
+        return {name: sum(values[field] for field in fields) // page_size for name, fields in _FIELDS.items()}
+
+    def active_pages(self, paths: Mapping[int, str | None], page_size: int) -> dict[int, int]:
+        """Pages on active lists of the cgroups, by id, that have a memory controller."""
+        found = {number: self.pages(path, number, page_size) for number, path in paths.items() if path is not None}
+        return {number: pages["active"] for number, pages in found.items() if pages is not None}
+
+    @contextlib.contextmanager
+    def _opened(self, cgroup: str, cgroup_id: int) -> Iterator[int | None]:
+        """Its directory; None when it is gone, or a path that cannot be spelled leads to another cgroup."""
+        try:
+            directory = os.open(self._mount / cgroup.lstrip("/"), _DIRECTORY)
+        except (OSError, ValueError):
+            yield None
+            return
+        try:
+            yield directory if os.fstat(directory).st_ino == cgroup_id else None
+        finally:
+            os.close(directory)
+
+
+def _read(directory: int, name: str) -> str | None:
+    try:
+        with open(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory), encoding="ascii") as file:
+            return file.read()
+    except OSError:  # gone; or it has threads of a process that is elsewhere (EOPNOTSUPP), or no such controller
+        return None
+
+
+def _threads(directory: int) -> int | None:
+    """A cgroup that goes while we look has none; one that does not list its threads makes the sum unknown."""
+    text = _read(directory, THREADS)
+    if text is None:
+        return None
+    total = text.count("\n")
+    with os.scandir(directory) as entries:
+        below = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in below:
+        try:
+            child = os.open(name, _DIRECTORY, dir_fd=directory)
+        except FileNotFoundError:
+            continue
+        try:
+            threads = _threads(child)
+        finally:
+            os.close(child)
+        if threads is None:
+            return None
+        total += threads
+    return total
