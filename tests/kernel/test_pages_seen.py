@@ -20,7 +20,7 @@ FEW = 1000  # what the interpreter itself may have
 
 
 def lists() -> contextlib.AbstractContextManager[None]:
-    """Active and inactive lists, where the kernel would keep generations: of those, flags do not tell what is active."""
+    """Active and inactive lists, also where the kernel keeps generations, which flags do not tell."""
     return setting(GENERATIONS, "0") if GENERATIONS.exists() else contextlib.nullcontext()
 
 

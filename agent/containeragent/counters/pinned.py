@@ -57,14 +57,15 @@ class PinnedSource:
         self._descriptors = descriptors
         self._reader = Reader(maps)
         self._settler = Settler()
-        self._scanner = PageScanner(descriptors["maps"]["owners"], stamp.blocks)
+        self._scanner = _page_scanner(descriptors["maps"]["owners"], stamp.blocks)
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
 
     def close(self) -> None:
         """Let go of everything; what is pinned goes on counting."""
         self._locks.close()
-        self._scanner.close()
+        if self._scanner:
+            self._scanner.close()
         _close(self._descriptors)
 
     @property
@@ -93,9 +94,11 @@ class PinnedSource:
         return self.snapshot()
 
     def rescan(self) -> PageView | None:
-        """Look at every page now; snapshots have what is found from then on. None while the source is closed."""
-        self._settler.settle()
+        """Look at every page now; snapshots have what is found from then on. None if the kernel does not show it."""
         scanner, reader, maps = self._scanner, self._reader, self._maps
+        if scanner is None:
+            return None
+        self._settler.settle()
         taken_at, before = time.monotonic(), maps.slots["cgroup_id"].copy()
         counts = scanner.look(len(before))
         if counts is None:
@@ -159,7 +162,8 @@ class PinnedSource:
         replaced, scanner = self._descriptors, self._scanner
         with self._lock:
             self._open(present)
-        scanner.close()
+        if scanner:
+            scanner.close()
         _close(replaced)
         log.info("the programs were replaced by those of version %s", present.version)
 
@@ -170,6 +174,14 @@ class PinnedSource:
             self.pins.publish(self._descriptors)
             if lock_is_gone:
                 self._locks.enter_context(self.pins.agent_lock())
+
+
+def _page_scanner(owners: int, blocks: int) -> PageScanner | None:
+    try:
+        return PageScanner(owners, blocks)
+    except OSError as error:
+        log.warning("mapped and active pages are unknown: page frames cannot be looked at: %s", error)
+        return None
 
 
 def _close(descriptors: dict[str, dict[str, int]]) -> None:
