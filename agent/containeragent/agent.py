@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import mmap
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -55,35 +52,24 @@ def _load(config: Config) -> None:
         raise Refused("EIO", reason.removeprefix("containeragent: "))
 
 
-@dataclass(frozen=True)
-class _Cgroups:
-    """The cgroup tree as we read it."""
-
-    mount: Path
-    resolver: PathResolver
-    figures: Figures
-
-    def active_pages(self, ids: Sequence[int]) -> Mapping[int, int]:
-        """What the kernel says, by cgroup id."""
-        return self.figures.active_pages(dict(zip(ids, self.resolver.paths(ids), strict=True)), mmap.PAGESIZE)
-
-
-def _opened(pins: Pins, config: Config, cgroups: _Cgroups) -> PinnedSource:
+def _opened(pins: Pins, config: Config) -> PinnedSource:
     if not pins.loaded():
         _load(config)
-    source = PinnedSource(pins, cgroups.active_pages)
+    source = PinnedSource(pins)
     log.info(
         "counters of version %s, layout %d, %d slots", source.stamp.version, source.stamp.layout, source.stamp.slots
     )
     return source
 
 
-def _services(config: Config, source: PinnedSource, cgroups: _Cgroups) -> tuple[list[Server], Rescanner]:
-    mount, resolver = cgroups.mount, cgroups.resolver
+def _services(config: Config, source: PinnedSource) -> tuple[list[Server], Rescanner]:
+    mount = cgroup2.mount_point()
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
-    containers = Containers(source, Tree(managed), resolver, names, Auditor(source, cgroups.figures))
-    rescanner = Rescanner(source.rescan, containers.drift, config.rescan_percent, config.drift_seconds)
+    resolver = PathResolver(mount)
+    auditor = Auditor(source, Figures(mount, resolver))
+    containers = Containers(source, Tree(managed), resolver, names, auditor)
+    rescanner = Rescanner(auditor.look, containers.drift, config.rescan_percent, config.drift_seconds)
     collector = metrics.ContainerCollector(source, names, resolver.paths, config.series_cap, lambda: rescanner.drift)
     api = UnixServer(Path(config.socket), config.socket_group, Application(containers, doctor.document(source)))
     scrape = tcp_server(config.metrics_address, make_wsgi_app(metrics.registry(collector)))
@@ -124,11 +110,9 @@ def run(config: Config) -> None:
         if not pins.loaded():
             _load(config)  # first: it looks whether the folder may be there at all
         stack.enter_context(pins.agent_lock())
-        mount = cgroup2.mount_point()
-        cgroups = _Cgroups(mount, PathResolver(mount), Figures(mount))
-        source = _opened(pins, config, cgroups)
+        source = _opened(pins, config)
         stack.callback(source.close)
-        servers, rescanner = _services(config, source, cgroups)
+        servers, rescanner = _services(config, source)
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from containeragent.cgroups.figures import Figures
+from containeragent.cgroups.paths import PathResolver
 from containeragent.containers import audit
 from containeragent.containers.audit import Auditor, Line
 from containeragent.containers.view import Container
-from containeragent.counters.pageview import PageView
+from containeragent.counters.pageview import AskActive, PageView
 from containeragent.counters.snapshot import Snapshot
 from containeragent.counters.source import Source
 from tests.unit.snapshots import PAGE_BYTES, snapshot
@@ -55,8 +56,13 @@ class Kernel:
 
     snapshot = settled
 
-    def rescan(self) -> PageView | None:
+    def active_pages(self, cgroup_ids: Any, page_size: int) -> dict[int, int]:
+        """All that it is told of."""
+        return dict.fromkeys(cgroup_ids, 77)
+
+    def rescan(self, ask_active: AskActive) -> PageView | None:
         self.looks += 1
+        assert ask_active([WEB]) == {WEB: 77}
         seen = self._next(self.seen)
         if seen is None:
             return None
@@ -151,6 +157,23 @@ def test_the_document_has_the_names_that_users_see() -> None:
     }  # fmt: skip
 
 
+class Paths:
+    """As PathResolver."""
+
+    def __init__(self, paths: dict[int, str]) -> None:
+        self.known = paths
+
+    def paths(self, cgroup_ids: Any) -> list[str | None]:
+        """None for those that are gone."""
+        return [self.known.get(number) for number in cgroup_ids]
+
+
+def figures_of(mount: Any) -> Figures:
+    """Below a folder."""
+    known = {(mount / path).stat().st_ino: f"/{path}" for path in ("a", "a/b")}
+    return Figures(mount, cast(PathResolver, Paths(known)))
+
+
 @pytest.fixture
 def cgroups(tmp_path: Any) -> Any:
     """/a with two threads and a memory controller, /a/b with one."""
@@ -165,15 +188,15 @@ def cgroups(tmp_path: Any) -> Any:
 
 def test_figures_of_the_kernel(cgroups: Any) -> None:
     """Tasks of the subtree, pages by our names."""
-    figures, number = Figures(cgroups), (cgroups / "a").stat().st_ino
+    figures, number = figures_of(cgroups), (cgroups / "a").stat().st_ino
     assert figures.tasks("/a", number) == 3
     assert figures.pages("/a", number, PAGE_BYTES) == {"anon": 1, "file": 2, "shmem": 3, "mapped": 4, "active": 11}
-    assert figures.active_pages({number: "/a", 5: None, 6: "/none"}, PAGE_BYTES) == {number: 11}
+    assert figures.active_pages([number, 5, (cgroups / "a/b").stat().st_ino], PAGE_BYTES) == {number: 11}
 
 
 def test_figures_that_the_kernel_has_not(cgroups: Any) -> None:
     """No memory controller; threads that it does not list; gone, or another cgroup at that path by now."""
-    figures, number, below = Figures(cgroups), (cgroups / "a").stat().st_ino, (cgroups / "a/b").stat().st_ino
+    figures, number, below = figures_of(cgroups), (cgroups / "a").stat().st_ino, (cgroups / "a/b").stat().st_ino
     assert figures.pages("/a/b", below, PAGE_BYTES) is None and figures.tasks("/a/b", below) == 1
     for path, wrong in (("/a", number + 1), ("/none", number), ("/a\0", number)):
         assert figures.tasks(path, wrong) is None and figures.pages(path, wrong, PAGE_BYTES) is None

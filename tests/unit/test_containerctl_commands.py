@@ -190,6 +190,43 @@ def test_show(agent: FakeAgent, ctl: Run) -> None:
     assert json.loads(ctl("show", "web", "--json").stdout) == WEB
 
 
+def _audited(**line: Any) -> list[dict[str, Any]]:
+    known = {"counter": "num_anon_pages", "ours": 9, "kernel": 9, "difference": 0, "source": "memory.stat"}
+    return [{"name": "/web", "counters": [{**known, "moving": False, "age_seconds": None, **line}]}]
+
+
+@pytest.mark.parametrize(
+    ("line", "row", "status"),
+    [
+        ({}, "/web num_anon_pages 9 9 0 memory.stat", 0),
+        ({"ours": 32, "difference": 23}, "/web num_anon_pages 32 9 +23 memory.stat", 1),
+        ({"ours": 8, "difference": -1}, "/web num_anon_pages 8 9 -1 memory.stat", 1),
+        ({"ours": 8, "difference": -1, "moving": True}, "/web num_anon_pages 8 9 -1 memory.stat moving", 0),
+        (
+            {"ours": 8, "difference": -1, "age_seconds": 12.3},
+            "/web num_anon_pages 8 9 -1 memory.stat ours is 12 s old",
+            0,
+        ),
+        ({"kernel": None, "difference": None, "source": None}, "/web num_anon_pages 9 - - -", 0),
+    ],
+)
+def test_audit(agent: FakeAgent, ctl: Run, line: dict[str, Any], row: str, status: int) -> None:
+    """1 says that counters are wrong: not that they moved, are old, or are unknown."""
+    agent.answers["GET /v1/audit?name=%2Fweb"] = 200, _audited(**line)
+    done = ctl("audit", "web")
+    header, shown = done.stdout.splitlines()
+    assert (done.returncode, " ".join(shown.split())) == (status, row)
+    assert header.split() == "CONTAINER COUNTER OURS KERNEL DIFFERENCE SOURCE NOTE".split()
+    done = ctl("audit", "web", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (status, _audited(**line))
+
+
+def test_audit_of_several(agent: FakeAgent, ctl: Run) -> None:
+    """All containers, or all cgroups."""
+    agent.answers = {"GET /v1/audit?all=false": (200, []), "GET /v1/audit?all=true": (200, _audited() + _audited())}
+    assert ctl("audit").stdout.startswith("CONTAINER") and len(ctl("audit", "--all").stdout.splitlines()) == 3
+
+
 def test_doctor(agent: FakeAgent, ctl: Run) -> None:
     agent.answers["GET /v1/doctor"] = (200, DOCTOR)
     done = ctl("doctor")

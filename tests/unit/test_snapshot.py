@@ -15,7 +15,7 @@ from containeragent.counters import snapshot
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.pageview import PageView
 from containeragent.counters.records import GROUP, ROW, SLOT, SLOT_DEAD, SLOT_FREE, SLOT_LIVE, STATE
-from containeragent.counters.snapshot import Reader, page_columns
+from containeragent.counters.snapshot import UNKNOWN, Reader, page_columns
 
 CPUS, SLOTS = 3, 16
 PARENT, CHILD, GONE = 2, 7, 4  # slots below the root's
@@ -183,8 +183,9 @@ def test_what_no_event_tells_is_as_it_was_seen(maps: FakeMaps) -> None:
     assert unknown and unknown.total["mapped"] is None and unknown.local["active"] is None
     assert reader.take().pages_seen_at is None
     ids = np.array([101, 100 + PARENT, 100 + CHILD], dtype=np.uint64)
-    total = {"anon": np.array([7, 7, 7]), "mapped": np.array([60, 50, 20])}
-    reader.see(PageView(7.0, ids, total, {"mapped": np.array([10, 30, 20])}))
+    untold = np.full(3, UNKNOWN)
+    total = {"anon": np.array([7, 7, 7]), "mapped": np.array([60, 50, 20]), "active": untold}
+    reader.see(PageView(7.0, ids, total, {"mapped": np.array([10, 30, 20]), "active": untold}))
     _count(maps, CHILD, tasks=1, anon=5, file=0)
     seen = reader.take()
     parent, child = seen.reading(100 + PARENT), seen.reading(100 + CHILD)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from containeragent.cgroups.paths import PathResolver
 
 THREADS, STAT = "cgroup.threads", "memory.stat"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,8 +29,9 @@ _FIELDS = {
 class Figures:
     """Reads below one mount."""
 
-    def __init__(self, mount: Path) -> None:
+    def __init__(self, mount: Path, resolver: PathResolver) -> None:
         self._mount = mount
+        self._resolver = resolver
 
     def tasks(self, cgroup: str, cgroup_id: int) -> int | None:
         """Threads in the cgroup and below it; None if it is gone, or the kernel does not list them."""
@@ -44,9 +47,10 @@ class Figures:
         values = {name: int(value) for name, _, value in (line.partition(" ") for line in text.splitlines())}
         return {name: sum(values[field] for field in fields) // page_size for name, fields in _FIELDS.items()}
 
-    def active_pages(self, paths: Mapping[int, str | None], page_size: int) -> dict[int, int]:
+    def active_pages(self, cgroup_ids: Sequence[int], page_size: int) -> dict[int, int]:
         """Pages on active lists of the cgroups, by id, that have a memory controller."""
-        found = {number: self.pages(path, number, page_size) for number, path in paths.items() if path is not None}
+        paths = zip(cgroup_ids, self._resolver.paths(cgroup_ids), strict=True)
+        found = {number: self.pages(path, number, page_size) for number, path in paths if path is not None}
         return {number: pages["active"] for number, pages in found.items() if pages is not None}
 
     @contextlib.contextmanager

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from containeragent.cgroups import figures
 from containeragent.cgroups.figures import Figures
 from containeragent.containers.view import Container, Document, public_name
+from containeragent.counters.pageview import PageView
 from containeragent.counters.snapshot import COUNTERS, Snapshot
 from containeragent.counters.source import Source
 
@@ -88,10 +89,14 @@ class Auditor:
                     break
         return found
 
+    def look(self) -> PageView | None:
+        """Have the source look at every page now."""
+        return self._source.rescan(lambda ids: self._figures.active_pages(ids, self._source.page_size))
+
     def _look(self, containers: Sequence[Container]) -> list[_Look]:
         kernel_before = [self._kernel(container) for container in containers]
         ours_before = self._source.settled()
-        view = self._source.rescan()
+        view = self.look()
         ours_after = self._source.snapshot()
         kernel_after = [self._kernel(container) for container in containers]
         return [

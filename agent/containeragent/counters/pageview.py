@@ -7,7 +7,7 @@ nothing. A cgroup that came after the look is not in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,8 @@ from containeragent.counters.pagescan import KINDS, Counts
 from containeragent.counters.records import UNKNOWN
 from containeragent.counters.topology import Array, Index, Topology
 
+# Active pages by cgroup id, as the kernel's own figures have them: asked where page frames do not tell.
+AskActive = Callable[[Sequence[int]], Mapping[int, int]]
 Column = npt.NDArray[np.int64]
 
 

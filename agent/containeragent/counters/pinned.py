@@ -11,12 +11,11 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 
 from containeragent import libbpf, tasks
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.pagescan import PageScanner
-from containeragent.counters.pageview import PageView, of_counts
+from containeragent.counters.pageview import AskActive, PageView, of_counts
 from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Snapshot
 from containeragent.counters.source import Engine
@@ -31,18 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class PinnedSource:
-    """A Source (source.py) over the pins of one folder.
+    """A Source (source.py) over the pins of one folder."""
 
-    `ask_active` gives active pages by cgroup id where the kernel's own figure is the only one: the flags of page frames
-    do not tell them on a kernel with the multi-generational LRU.
-    """
-
-    def __init__(self, pins: Pins, ask_active: Callable[[Sequence[int]], Mapping[int, int]] = lambda ids: {}) -> None:
+    def __init__(self, pins: Pins) -> None:
         stamp = pins.stamp()
         if stamp is None:
             raise Refused("ENOENT", f"nothing is loaded under {pins.folder}; run `containeragent load`")
         self.pins = pins
-        self._ask_active = ask_active
         self._lock = threading.Lock()
         self._locks = contextlib.ExitStack()
         self._open(stamp)
@@ -93,7 +87,7 @@ class PinnedSource:
         self._settler.settle()
         return self.snapshot()
 
-    def rescan(self) -> PageView | None:
+    def rescan(self, ask_active: AskActive) -> PageView | None:
         """Look at every page now; snapshots have what is found from then on. None if the kernel does not show it."""
         scanner, reader, maps = self._scanner, self._reader, self._maps
         if scanner is None:
@@ -107,7 +101,7 @@ class PinnedSource:
             tree = reader.tree()
         view = of_counts(taken_at, counts, tree, maps.slots["cgroup_id"] == before)
         if not page_flags.tell_active():
-            view = view.with_active(self._ask_active(view.ids.tolist()))
+            view = view.with_active(ask_active(view.ids.tolist()))
         with self._lock:
             reader.see(view)
         return view

@@ -127,15 +127,11 @@ class Peaks:
 Columns = dict[str, Column]
 
 
-def _unseen(containers: int) -> tuple[Columns, Columns]:
-    unknown = dict.fromkeys(COUNTERS, np.full(containers, UNKNOWN, dtype=np.int64))
-    return unknown, unknown
-
-
 class _Seen:
-    """A look at all pages, in the order of a tree; worked out anew only for another tree."""
+    """What a look at all pages found of some counters, in the order of a tree; kept for that tree."""
 
-    def __init__(self, view: PageView) -> None:
+    def __init__(self, counters: tuple[str, ...], view: PageView | None = None) -> None:
+        self.counters = counters
         self.view = view
         self._tree: Topology | None = None
         self._columns: tuple[Columns, Columns] = {}, {}
@@ -143,14 +139,19 @@ class _Seen:
     def columns(self, tree: Topology) -> tuple[Columns, Columns]:
         """`total` and `local`; a container that came after the look is unknown."""
         if self._tree is not tree:
-            at, known = self.view.places(tree.ids)
-            total, local = (
-                {kind: np.where(known, column[at], UNKNOWN) for kind, column in columns.items()}
-                for columns in (self.view.total, self.view.local)
-            )
-            unknown, _ = _unseen(len(tree.ids))
-            self._tree, self._columns = tree, (unknown | total, unknown | local)
+            self._tree, self._columns = tree, self._arranged(tree)
         return self._columns
+
+    def _arranged(self, tree: Topology) -> tuple[Columns, Columns]:
+        if self.view is None:
+            unknown = dict.fromkeys(self.counters, np.full(len(tree.ids), UNKNOWN, dtype=np.int64))
+            return unknown, unknown
+        at, known = self.view.places(tree.ids)
+        total, local = (
+            {name: np.where(known, columns[name][at], UNKNOWN) for name in self.counters}
+            for columns in (self.view.total, self.view.local)
+        )
+        return total, local
 
 
 class Reader:
@@ -159,7 +160,7 @@ class Reader:
     def __init__(self, maps: CounterMaps) -> None:
         self._maps = maps
         self._topology: Topology | None = None
-        self._seen: _Seen | None = None
+        self._seen = _Seen(("mapped", "active"))  # the programs do not count these
         self._peaks = Peaks(len(maps.slots))
 
     def tree(self) -> Topology:
@@ -171,7 +172,7 @@ class Reader:
 
     def see(self, view: PageView) -> None:
         """From now on, what the programs do not count is as this look found it."""
-        self._seen = _Seen(view)
+        self._seen = _Seen(self._seen.counters, view)
 
     def take(self) -> Snapshot:
         """A snapshot; read again if a container came or went meanwhile, up to a few times."""
@@ -189,14 +190,14 @@ class Reader:
         local = np.stack([groups["tasks_local"], anon[tree.used], file[tree.used], shmem[tree.used]], axis=1)
         total, held, live = tree.subtree(local), tree.held(local), tree.live
         partial = tree.subtree((maps.slots["partial"][tree.used] != 0).astype(np.int64))
-        seen_total, seen_local = self._seen.columns(tree) if self._seen else _unseen(len(live))
-        totals = seen_total | {name: total[live, at] for at, name in enumerate(_COUNTED)}
+        seen_total, seen_local = self._seen.columns(tree)
+        totals = {name: total[live, at] for at, name in enumerate(_COUNTED)} | seen_total
         groups = groups[live]
         return Snapshot(
             taken_at=time.monotonic(),
             cgroup_ids=tree.cgroup_ids,
             total=totals,
-            local=seen_local | {name: held[live, at] for at, name in enumerate(_COUNTED)},
+            local={name: held[live, at] for at, name in enumerate(_COUNTED)} | seen_local,
             peak_tasks=np.maximum(groups["tasks_peak"], totals["tasks"]),
             peak_pages=self._peaks.raised(tree, np.maximum(groups["pages_peak"], totals["anon"] + totals["file"])),
             forks=groups["forks"],
@@ -204,8 +205,8 @@ class Reader:
             partial=partial[live] > 0,
             health=self._health(tree),
             index={number: at for at, number in enumerate(tree.cgroup_ids)},
-            from_look=tuple(name for name in COUNTERS if name not in _COUNTED),
-            pages_seen_at=self._seen.view.taken_at if self._seen else None,
+            from_look=self._seen.counters,
+            pages_seen_at=self._seen.view.taken_at if self._seen.view else None,
         )
 
     def _health(self, tree: Topology) -> Health:

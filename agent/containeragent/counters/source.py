@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from containeragent.counters.pageview import PageView
+from containeragent.counters.pageview import AskActive, PageView
 from containeragent.counters.snapshot import Snapshot
 from containeragent.libbpf import ProgramInfo
 
@@ -40,7 +40,7 @@ class Source(Protocol):
     def settled(self) -> Snapshot:
         """The counters after the kernel has finished what it put off: exact at rest."""
 
-    def rescan(self) -> PageView | None:
+    def rescan(self, ask_active: AskActive) -> PageView | None:
         """Look at every page now, for what no event tells; None if this engine has no need of it, or is closed."""
 
     def programs(self) -> dict[str, ProgramInfo]:

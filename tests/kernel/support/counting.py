@@ -74,7 +74,7 @@ class Counting:
         source = PinnedSource(self.pins)
 
         def look(container: Container) -> dict[str, int]:
-            view = source.rescan()
+            view = source.rescan(lambda ids: {})
             pages = view.pages(container.id) if view else None
             assert pages is not None, f"{container.path} was not seen"
             return pages
