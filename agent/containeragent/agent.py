@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent: pinned counters in, API and metrics out, until it is told to stop.
+"""The agent: counters in, API and metrics out, until it is told to stop.
 
-Kernel events are counted whether or not it lives; what it does itself is reading, answering and upkeep.
+BPF engines count whether or not it lives; what it does itself is reading, answering and upkeep.
 """
 
 from __future__ import annotations
@@ -10,15 +10,13 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import FrameType
 
 from prometheus_client import make_wsgi_app
 
-from containeragent import __version__, doctor, metrics
+from containeragent import __version__, doctor, engines, metrics
 from containeragent.api.application import Application
 from containeragent.api.server import Server, UnixServer, tcp_server
 from containeragent.cgroups import root as cgroup_root
@@ -29,10 +27,9 @@ from containeragent.config import Config
 from containeragent.containers.audit import Auditor
 from containeragent.containers.service import Containers
 from containeragent.containers.view import Names
-from containeragent.counters.pinned import PinnedSource
+from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.host import cgroup2
-from containeragent.pins import Pins
 from containeragent.rescan import Rescanner
 
 log = logging.getLogger(__name__)
@@ -40,29 +37,7 @@ log = logging.getLogger(__name__)
 _UPKEEP_SECONDS = 1.0
 
 
-def _load(config: Config) -> None:
-    """Load in a process of its own, which takes the compiler's memory with it."""
-    command = [sys.executable, "-m", "containeragent", "load", "--bpffs", config.bpffs]
-    command += ["--slots", str(config.slots), "--engine", config.engine]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    for line in done.stdout.splitlines():
-        log.info("%s", line)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
-        raise Refused("EIO", reason.removeprefix("containeragent: "))
-
-
-def _opened(pins: Pins, config: Config) -> PinnedSource:
-    if not pins.loaded():
-        _load(config)
-    source = PinnedSource(pins)
-    log.info(
-        "counters of version %s, layout %d, %d slots", source.stamp.version, source.stamp.layout, source.stamp.slots
-    )
-    return source
-
-
-def _services(config: Config, source: PinnedSource) -> tuple[list[Server], Rescanner]:
+def _services(config: Config, source: Source) -> tuple[list[Server], Rescanner]:
     mount = cgroup2.mount_point()
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
@@ -84,7 +59,7 @@ def _start(server: Server) -> None:
         raise Refused("EADDRINUSE", f"cannot listen on {server.bind_addr}: {error.strerror or error}") from None
 
 
-def _until_stopped(source: PinnedSource, stopped: threading.Event) -> None:
+def _until_stopped(source: Source, stopped: threading.Event) -> None:
     while not stopped.wait(_UPKEEP_SECONDS):
         try:
             source.upkeep()
@@ -93,25 +68,20 @@ def _until_stopped(source: PinnedSource, stopped: threading.Event) -> None:
 
 
 def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT. What counts stays pinned."""
+    """Serve until SIGTERM or SIGINT. What is pinned goes on counting."""
     if os.geteuid() != 0:
         raise Refused("EPERM", "the agent needs root; run it with sudo or as the systemd service")
     stopped = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping on %s; counting goes on", signal.Signals(number).name)
+        log.info("stopping on %s", signal.Signals(number).name)
         stopped.set()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     log.info("containeragent %s starts", __version__)
-    pins = Pins(Path(config.bpffs))
     with contextlib.ExitStack() as stack:
-        if not pins.loaded():
-            _load(config)  # first: it looks whether the folder may be there at all
-        stack.enter_context(pins.agent_lock())
-        source = _opened(pins, config)
-        stack.callback(source.close)
+        source = engines.opened(config, stack)
         servers, rescanner = _services(config, source)
         for server in servers:
             _start(server)

@@ -10,8 +10,11 @@ import os
 class Refused(Exception):
     """Something that was not done.
 
-    `code` is an errno name ("EBUSY"), `message` one line: what was refused, why, what to do.
+    `code` is an errno name ("EBUSY"), `message` one line: what was refused, why, what to do; `status` is the exit
+    status of a command that ends with it.
     """
+
+    status = 1
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -23,6 +26,12 @@ class Refused(Exception):
         """`what` failed with the errno `number`; `hint` says what to do."""
         reason = os.strerror(number).lower()
         return cls(errno_name(number), f"{what}: {reason}" + (f"; {hint}" if hint else ""))
+
+
+class HostRefused(Refused):
+    """This host does not let BPF programs count; another engine may."""
+
+    status = 3
 
 
 def errno_name(number: int) -> str:

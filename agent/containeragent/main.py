@@ -23,7 +23,7 @@ _FLAGS = {
     "socket_group": "Group whose members may use the socket.",
     "metrics_address": "HOST:PORT of /metrics.",
     "cgroup_root": "Cgroup that holds the managed containers.",
-    "engine": "auto or tracepoint.",
+    "engine": "auto, tracepoint or netlink.",
     "slots": "Cgroups that can be told apart at the same time.",
     "series_cap": "Most series of containers in one scrape.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
@@ -72,6 +72,8 @@ def load(file: Path | None, replace: bool, **flags: Any) -> None:
     from containeragent.loader import load as loader
 
     wanted = config.read(file, flags)
+    if wanted.engine == "netlink":
+        raise Refused("EINVAL", "the engine netlink has nothing to load; start it: containeragent run --engine netlink")
     options = loader.Options(Path(wanted.bpffs), wanted.slots, wanted.engine)
     loader.load(options, replace, click.echo)
 
@@ -118,7 +120,7 @@ def check(file: Path | None, **flags: Any) -> None:
 
 
 def main() -> None:
-    """Entry point: every error is one line; 1 refused or failed, 2 wrong usage."""
+    """Entry point: every error is one line; 1 refused or failed, 2 wrong usage, 3 the host does not let BPF count."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         sys.exit(cli.main(standalone_mode=False))
@@ -126,7 +128,7 @@ def main() -> None:
         command = error.ctx.command_path if error.ctx else "containeragent"
         _fail(f"{error.format_message()} See {command} --help.", 2)
     except Refused as error:
-        _fail(error.message, 1)
+        _fail(error.message, error.status)
     except click.exceptions.Abort:
         sys.exit(130)
 

@@ -123,13 +123,17 @@ class ContainerCollector(Collector):
     def _about_itself(self, snapshot: Snapshot, dropped: int) -> Iterator[Metric]:
         health, engine = snapshot.health, self._source.engine
         yield _labelled("build_info", "Version of the agent.", {"version": __version__})
+        why = {"reason": self._source.reason} if self._source.reason else {}
+        yield _labelled(
+            "engine_info", "What counts tasks and pages; why, where it is a fallback.", asdict(engine) | why
+        )
         if snapshot.pages_seen_at is not None:
             age = time.monotonic() - snapshot.pages_seen_at
             yield _gauge("rescan_age_seconds", "Age of what no event tells: mapped and active memory.", age)
-        yield _labelled("engine_info", "What counts tasks and pages.", asdict(engine))
         yield _gauge("containers", "Cgroups that are counted.", len(snapshot))
         yield _gauge("containers_dropped", "Cgroups left out of this scrape by series_cap.", dropped)
-        yield _gauge("slots", "Cgroups that can be told apart at the same time.", health.slots)
+        if health.slots is not None:
+            yield _gauge("slots", "Cgroups that can be told apart at the same time.", health.slots)
         yield _gauge("slots_dead", "Slots of removed cgroups whose pages are not freed yet.", health.slots_dead)
         yield _counter(
             "slots_exhausted", "Cgroups that got no slot and count with their parent.", health.slots_exhausted

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from containeragent import libbpf, stamp as stamps
-from containeragent.errors import Refused
+from containeragent.errors import HostRefused, Refused
 
 KINDS = ("maps", "programs", "links")
 
@@ -49,7 +49,7 @@ class Pins:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise Refused.of_errno(error.errno or 5, f"{self.folder} cannot be made", "run as root") from None
+            raise HostRefused.of_errno(error.errno or 5, f"{self.folder} cannot be made", "run as root") from None
 
     @contextlib.contextmanager
     def loader_lock(self) -> Iterator[None]:

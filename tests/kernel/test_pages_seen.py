@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.support.containers import PAGE_BYTES, Container
-from tests.kernel.support.counting import AT_REST_SECONDS, Counting
+from tests.kernel.support.counting import Counting
 from tests.kernel.support.running import Running
 from tests.kernel.support.settings import setting
 from tests.kernel.support.waiting import until
@@ -34,7 +34,7 @@ def compare_seen(counting: Counting, container: Container, subject: str, name: s
             return {kind: pages - kernel[kind] for kind, pages in found.items() if pages != kernel[kind]}, kernel
 
         def compare(label: str) -> None:
-            different, kernel = until(off, lambda pair: not pair[0], AT_REST_SECONDS, pause_seconds=0.3)
+            different, kernel = until(off, lambda pair: not pair[0], pause_seconds=0.3)
             assert not different, f"at rest {label!r}: off by {different} from {kernel}"
             figures.append(kernel)
 

@@ -62,7 +62,8 @@ class FakeSource:
         self.now = now
         self.engine = Engine("tracepoint", "tracepoint")
         self.page_size = PAGE_BYTES
-        self.slots = 16
+        self.slots: int | None = 16
+        self.reason = ""
         self.swept = 0
 
     def snapshot(self) -> Snapshot:
@@ -70,6 +71,9 @@ class FakeSource:
         return self.now
 
     settled = snapshot
+
+    def changed(self) -> None:
+        """Nothing to do."""
 
     def sweep(self) -> int:
         """Counts how often it is called."""

@@ -7,9 +7,10 @@ go to the cgroup tree and are complete or undone when they return.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from containeragent.cgroups import names
@@ -40,7 +41,16 @@ class Containers:
         self._tree = tree
         self._resolver = resolver
         self._names = name_rules
-        self._changing = threading.RLock()  # one change at a time: two creates, create against rm
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """One change at a time: two creates, create against rm. What is shown afterwards has it."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._source.changed()
 
     def documents(self, all_cgroups: bool) -> list[Document]:
         """Containers, sorted by path; with `all_cgroups` also those that are not managed."""
@@ -96,7 +106,7 @@ class Containers:
         """Make a container, with `parents` also those above it that are missing."""
         parts = names.parse(name)
         made: list[Parts] = []
-        with self._changing:
+        with self._changing():
             try:
                 if parents:
                     self._create_missing(parts[:-1], made)
@@ -120,7 +130,7 @@ class Containers:
                     raise
 
     def _check_slot(self, parts: Parts, cgroup_id: int) -> None:
-        if self._source.snapshot().reading(cgroup_id) is not None:
+        if self._source.slots is None or self._source.snapshot().reading(cgroup_id) is not None:
             return
         self._source.sweep()
         raise Refused(
@@ -134,7 +144,7 @@ class Containers:
         parts = names.parse(name)
         if not parts:
             raise Refused("EBUSY", "the container / is the cgroup root, which stays as long as the agent runs")
-        with self._changing:
+        with self._changing():
             if not recursive:
                 self._tree.remove(parts)
                 return [names.join(parts)]
@@ -153,7 +163,10 @@ class Containers:
         parts = names.parse(name)
         if not parts:
             raise Refused("EINVAL", "the container / is not killed as a whole; name the containers to kill")
-        return self._kill(parts, caller)
+        try:
+            return self._kill(parts, caller)
+        finally:
+            self._source.changed()
 
     def _kill(self, parts: Parts, caller: Caller) -> int:
         """Only root ends what belongs to others."""
@@ -189,7 +202,7 @@ class Containers:
 
     def _each(self, pids: list[int], caller: Caller, step: Callable[[int], None], done_word: str) -> list[int]:
         done: list[int] = []
-        with self._changing:
+        with self._changing():
             for pid in pids:
                 try:
                     step(pid or caller.pid)

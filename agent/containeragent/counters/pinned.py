@@ -11,8 +11,11 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 
 from containeragent import libbpf, tasks
+from containeragent.checks import Check
+from containeragent.counters import pinned_checks
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.pagescan import PageScanner
 from containeragent.counters.pageview import AskActive, PageView, of_counts
@@ -31,6 +34,8 @@ log = logging.getLogger(__name__)
 
 class PinnedSource:
     """A Source (source.py) over the pins of one folder."""
+
+    reason = ""
 
     def __init__(self, pins: Pins) -> None:
         stamp = pins.stamp()
@@ -106,6 +111,9 @@ class PinnedSource:
             reader.see(view)
         return view
 
+    def changed(self) -> None:
+        """Nothing to do: a snapshot is always new."""
+
     def programs(self) -> dict[str, ProgramInfo]:
         """The attached programs, by tracepoint."""
         programs = self._descriptors["programs"]
@@ -132,6 +140,10 @@ class PinnedSource:
             self._tasks_lost = lost
         self._complete_partial()
         self._look_after_pins()
+
+    def checks(self) -> Iterator[Check]:
+        """What the programs and their pins need and have."""
+        return pinned_checks.checks(self.pins, self.stamp, self.programs())
 
     def _complete_partial(self) -> None:
         """A container that was there before the load and has no task any more has no unknown anonymous page either."""

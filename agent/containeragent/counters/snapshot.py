@@ -30,7 +30,7 @@ Count = Any  # int, or None: unknown. Who knows the engine need not ask
 class Health:
     """What the kernel side says of itself; totals since the load."""
 
-    slots: int
+    slots: int | None  # None: no bound
     slots_used: int
     slots_dead: int
     slots_exhausted: int

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from containeragent.checks import Check
 from containeragent.counters.pageview import AskActive, PageView
 from containeragent.counters.snapshot import Snapshot
 from containeragent.libbpf import ProgramInfo
@@ -13,7 +15,7 @@ from containeragent.libbpf import ProgramInfo
 
 @dataclass(frozen=True)
 class Engine:
-    """What counts tasks, and what counts pages: "tracepoint", "fentry" or "netlink"."""
+    """What counts tasks, and what counts pages: the names of BPF engines, or for the engine `netlink` what it reads."""
 
     tasks: str
     pages: str
@@ -27,12 +29,16 @@ class Source(Protocol):
         """What counts."""
 
     @property
+    def reason(self) -> str:
+        """Why a fallback counts; empty for the BPF engines."""
+
+    @property
     def page_size(self) -> int:
         """Bytes."""
 
     @property
-    def slots(self) -> int:
-        """Containers that can be told apart."""
+    def slots(self) -> int | None:
+        """Containers that can be told apart; None is no bound."""
 
     def snapshot(self) -> Snapshot:
         """The counters now."""
@@ -43,6 +49,9 @@ class Source(Protocol):
     def rescan(self, ask_active: AskActive) -> PageView | None:
         """Look at every page now, for what no event tells; None if this engine has no need of it, or is closed."""
 
+    def changed(self) -> None:
+        """The agent made, removed or filled a container: the next snapshot must show it."""
+
     def programs(self) -> dict[str, ProgramInfo]:
         """Our BPF programs that count, by name."""
 
@@ -51,6 +60,9 @@ class Source(Protocol):
 
     def upkeep(self) -> None:
         """What is due now."""
+
+    def checks(self) -> Iterator[Check]:
+        """What is to be said of this engine on this host."""
 
     def close(self) -> None:
         """Let go of everything; what is pinned goes on counting."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from containeragent.errors import Refused
+from containeragent.errors import HostRefused
 
 MOUNTINFO = Path("/proc/self/mountinfo")
 
@@ -63,7 +63,7 @@ def mount(kind: str, point: Path) -> None:
     try:
         point.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused.of_errno(error.errno or 5, f"{point} cannot be made to mount {kind} on it") from None
+        raise HostRefused.of_errno(error.errno or 5, f"{point} cannot be made to mount {kind} on it") from None
     if libc.mount(kind.encode(), str(point).encode(), kind.encode(), ctypes.c_ulong(nosuid_nodev_noexec), None):
         number = ctypes.get_errno()
-        raise Refused.of_errno(number, f"{kind} cannot be mounted on {point}", "mount it, or run as root")
+        raise HostRefused.of_errno(number, f"{kind} cannot be mounted on {point}", "mount it, or run as root")

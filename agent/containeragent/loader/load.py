@@ -7,10 +7,11 @@ this holds the compiler's memory, so it ends afterwards (`containeragent load`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from containeragent import __version__, libbpf, tasks
 from containeragent.counters.maps import CounterMaps
-from containeragent.errors import Refused
+from containeragent.errors import HostRefused, Refused
 from containeragent.host import cgroup2, cpus, mounts
 from containeragent.host.btf import Btf
 from containeragent.libbpf import Runnable
@@ -77,6 +78,17 @@ class Options:
     engine: str = "auto"
 
 
+@contextlib.contextmanager
+def _of_this_host() -> Iterator[None]:
+    """What fails inside, fails because this host does not let BPF count."""
+    try:
+        yield
+    except Refused as error:
+        raise HostRefused(error.code, error.message) from None
+    except OSError as error:
+        raise HostRefused.of_errno(error.errno or 5, f"loading failed at {error}") from None
+
+
 def prepare_host(options: Options, say: Say) -> None:
     """What must be there before anything is compiled; mounts what is missing."""
     if os.geteuid() != 0:
@@ -123,6 +135,7 @@ def _struct_page_base(btf: Btf, folder: Path) -> int:
     )
 
 
+@_of_this_host()
 def _compile(options: Options, kept: Stamp | None, kept_in: Path | None) -> tuple[Module, Stamp]:
     """The programs for this host; with `kept`, they go on with the maps pinned in `kept_in`."""
     btf, folder = Btf(), sources.folder()
@@ -153,6 +166,7 @@ def _compile(options: Options, kept: Stamp | None, kept_in: Path | None) -> tupl
     return Module(header + sources.text(sources.MAIN), folder), stamp
 
 
+@_of_this_host()
 def _load_programs(module: Module) -> None:
     module.load_all()
     for table, names in _TAIL_CALLS.items():
@@ -180,6 +194,7 @@ def _fill_free_slots(module: Module, slots: int) -> None:
         libbpf.map_update(queue, None, slot.to_bytes(4, "little"))
 
 
+@_of_this_host()
 def _begin_counting(module: Module, stamp: Stamp, say: Say) -> Stamp:
     """First load: cgroups, then what counts, then what was there before."""
     mount = cgroup2.mount_point()

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `containerctl doctor` says of the BPF engines: what they need, and whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from containeragent.checks import Check, answer
+from containeragent.libbpf import ProgramInfo
+from containeragent.pins import Pins
+from containeragent.stamp import Stamp
+
+Programs = Mapping[str, ProgramInfo]
+
+
+def _btf() -> Check:
+    path = Path("/sys/kernel/btf/vmlinux")
+    hint = "use a kernel with CONFIG_DEBUG_INFO_BTF=y; without it nothing can be loaded"
+    return answer("btf", path.exists(), f"{path}", hint)
+
+
+def _pins(pins: Pins) -> Check:
+    live = pins.loaded()
+    return answer("pins", live, f"{pins.folder}", "counting ends with the agent: `containeragent load`")
+
+
+def _migration(programs: Programs) -> Check:
+    return answer(
+        "moved pages",
+        "set_migration_pte" in programs,
+        "compaction and migration are followed",
+        "pages that compaction moves are lost from their container: kernels from 5.19 on x86-64 tell",
+    )
+
+
+def _seeded(stamp: Stamp) -> Check:
+    return answer(
+        "pages from before the load",
+        stamp.seeded,
+        "counted" if stamp.seeded else "not counted: containers from before are marked partial",
+        "load the programs early at boot, or use cgroup v2 with its memory controller",
+    )
+
+
+def _missed(programs: Programs) -> Check:
+    """Runs that the kernel left out because an interrupt came while the same program ran on that CPU."""
+    missed = {name: program.missed for name, program in programs.items() if program.missed}
+    if not missed:
+        return Check("missed runs", "yes", "none")
+    shown = ", ".join(f"{name} {number}" for name, number in missed.items())
+    return Check(
+        "missed runs",
+        "unknown",
+        f"{shown} inside interrupts, where memory of programs is hardly ever freed",
+        "a page that was freed there counts until its frame is used again; see containeragent_bpf_program_missed_total",
+    )
+
+
+def _unprivileged_bpf() -> Check:
+    path = Path("/proc/sys/kernel/unprivileged_bpf_disabled")
+    try:
+        value = path.read_text().strip()
+    except OSError as error:
+        return Check("unprivileged bpf", "unknown", str(error))
+    return Check("unprivileged bpf", "yes", f"{path} = {value}; the agent does not need it")
+
+
+def checks(pins: Pins, stamp: Stamp, programs: Programs) -> Iterator[Check]:
+    """All of them."""
+    yield _btf()
+    yield _pins(pins)
+    yield _migration(programs)
+    yield _seeded(stamp)
+    yield _missed(programs)
+    yield _unprivileged_bpf()
