@@ -75,6 +75,7 @@ class Client:
         ("DELETE", "/v1/container", "name=/a", "", ("remove", "/a", False, CALLER)),
         ("DELETE", "/v1/container", "name=/a&recursive=true", "", ("remove", "/a", True, CALLER)),
         ("GET", "/v1/container/tasks", "name=/a", "", ("tasks", "/a")),
+        ("GET", "/v1/container/tasks", "name=/a&stats=true", "", ("task_stats", "/a")),
         ("POST", "/v1/container/tasks", "name=/a", '{"pids": [0, 7]}', ("attach", "/a", [0, 7], True, CALLER)),
         (
             "POST",

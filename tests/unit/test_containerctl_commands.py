@@ -227,6 +227,17 @@ def test_audit_of_several(agent: FakeAgent, ctl: Run) -> None:
     assert ctl("audit").stdout.startswith("CONTAINER") and len(ctl("audit", "--all").stdout.splitlines()) == 3
 
 
+def test_task_stats(agent: FakeAgent, ctl: Run) -> None:
+    task = {"tid": 3, "comm": "a\tb", "user_seconds": 1.5, "blkio_delay_seconds": None, "peak_rss_bytes": 2048}
+    answer = {"tasks": [task, {**task, "tid": 23, "comm": "sleep"}], "hints": ["switch it on"]}
+    agent.answers["GET /v1/container/tasks?name=%2Fweb&stats=true"] = (200, answer)
+    lines = ctl("tasks", "web", "--stats").stdout.splitlines()
+    assert lines[0].split()[:3] == ["TID", "COMM", "USER"]
+    assert lines[1].split()[:6] == ["3", "a\\x09b", "1.500", "s", "-", "-"] and "2.0 KiB" in lines[1]
+    assert lines[2].startswith(" 23") and lines[-2:] == ["", "switch it on"]
+    assert json.loads(ctl("tasks", "web", "--stats", "--json").stdout) == answer
+
+
 def test_doctor(agent: FakeAgent, ctl: Run) -> None:
     agent.answers["GET /v1/doctor"] = (200, DOCTOR)
     done = ctl("doctor")

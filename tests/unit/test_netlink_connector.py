@@ -20,10 +20,11 @@ def datagram(what: int, *ids: int, cpu: int = 0, sequence: int = 0) -> bytes:
 
 
 def test_fork() -> None:
-    """Thread ids: the parent's, its process, the child's, its process."""
-    message = parse(datagram(FORK, 10, 11, 12, 13, cpu=1, sequence=7))
+    """Thread ids: the parent's, its process, the child's, its process. A thread comes from its process."""
+    message, thread = parse(datagram(FORK, 10, 9, 12, 12, cpu=1, sequence=7)), parse(datagram(FORK, 10, 9, 13, 12))
     assert message is not None and (message.cpu, message.sequence) == (1, 7)
     assert message.event() == Event(is_fork=True, task=12, parent=10)
+    assert thread is not None and thread.event() == Event(is_fork=True, task=13, parent=12)
 
 
 def test_exit() -> None:

@@ -23,7 +23,7 @@ class World:
     def read(self, *unseen: int) -> None:
         """A reading that finds everything but `unseen`."""
         self.tasks.begin()
-        self.tasks.reconcile({task: node for task, node in self.where.items() if task not in unseen})
+        self.tasks.reconcile({task: node for task, node in self.where.items() if task not in unseen}, caught_up=True)
 
     def numbers(self, node: Node) -> tuple[int, int, int, int]:
         """Tasks, peak, forks, exits."""
@@ -88,7 +88,7 @@ def test_what_ended_during_a_reading_does_not_come_back(world: World) -> None:
     """The reading found it before it ended; it is a zombie now."""
     world.tasks.begin()
     world.tasks.exit(10)
-    world.tasks.reconcile({10: world.web})
+    world.tasks.reconcile({10: world.web}, caught_up=True)
     assert world.numbers(world.web) == (0, 1, 0, 1)
 
 
@@ -99,6 +99,16 @@ def test_lost_exits_are_noticed(world: World) -> None:
     assert world.numbers(world.web) == (1, 1, 0, 0)
     world.read()
     assert world.numbers(world.web) == (0, 1, 0, 0)
+
+
+def test_nothing_is_missed_while_events_wait(world: World) -> None:
+    """They may be the exits."""
+    del world.where[10]
+    for _ in range(3):
+        world.tasks.begin()
+        world.tasks.reconcile({}, caught_up=False)
+    world.tasks.exit(10)
+    assert world.numbers(world.web) == (0, 1, 0, 1)
 
 
 def test_an_id_that_is_used_again_after_a_lost_exit(world: World) -> None:

@@ -94,7 +94,7 @@ class Application:
             ("POST", "/v1/containers"): self._create,
             ("GET", "/v1/container"): lambda request: containers.show(request.name()),
             ("DELETE", "/v1/container"): self._remove,
-            ("GET", "/v1/container/tasks"): lambda request: containers.tasks(request.name()),
+            ("GET", "/v1/container/tasks"): self._tasks,
             ("POST", "/v1/container/tasks"): self._attach,
             ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
@@ -111,6 +111,11 @@ class Application:
 
     def _remove(self, request: Request) -> Any:
         return {"removed": self._containers.remove(request.name(), request.flag("recursive"), request.caller)}
+
+    def _tasks(self, request: Request) -> Any:
+        if request.flag("stats"):
+            return self._containers.task_stats(request.name())
+        return self._containers.tasks(request.name())
 
     def _attach(self, request: Request) -> Any:
         move = request.choice("move", True)

@@ -8,10 +8,15 @@ from typing import Any
 from containeragent import __version__
 
 _NUMBER = {"type": ["integer", "null"]}
+_FRACTION = {"type": ["number", "null"]}
 _COUNTERS = (
     "num_tasks num_anon_pages num_file_pages num_shmem_pages num_mapped_pages num_active_pages num_files task_limit "
     "page_limit task_limit_hits page_limit_hits peak_tasks peak_pages forks exits throttled_seconds"
 ).split()
+_TASK_SECONDS = (
+    "user_seconds system_seconds cpu_delay_seconds blkio_delay_seconds swapin_delay_seconds reclaim_delay_seconds"
+).split()
+_TASK_BYTES = "peak_rss_bytes peak_vm_bytes read_bytes write_bytes".split()
 
 
 def _reference(name: str) -> dict[str, Any]:
@@ -87,6 +92,26 @@ _SCHEMAS: dict[str, Any] = {
         },
         "required": ["pids"],
     },
+    "TaskStats": {
+        "type": "object",
+        "description": "With stats=true: what the kernel accounts for each task. null is unknown; hints say why.",
+        "properties": {
+            "tasks": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "tid": {"type": "integer"},
+                        "comm": {"type": "string"},
+                        **dict.fromkeys(_TASK_SECONDS, _FRACTION),
+                        **dict.fromkeys(_TASK_BYTES, _NUMBER),
+                    },
+                },
+            },
+            "hints": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["tasks", "hints"],
+    },
     "NewContainer": {
         "type": "object",
         "properties": {"name": {"type": "string"}, "parents": {"type": "boolean", "default": False}},
@@ -124,6 +149,8 @@ def document() -> dict[str, Any]:
     """The whole description."""
     container, anything = _reference("Container"), {"type": "object"}
     name = _parameter("name", "string", True)
+    ids = {"type": "array", "items": {"type": "integer"}}
+    tasks = {"oneOf": [ids, _reference("TaskStats")]}
     many = {"type": "array", "items": container}
     return {
         "openapi": "3.1.0",
@@ -138,7 +165,7 @@ def document() -> dict[str, Any]:
                 "delete": _operation("Remove a container", anything, name, _parameter("recursive", "boolean", False)),
             },
             "/v1/container/tasks": {
-                "get": _operation("Its task ids", {"type": "array", "items": {"type": "integer"}}, name),
+                "get": _operation("Its task ids", tasks, name, _parameter("stats", "boolean", False)),
                 "post": _operation("Move tasks into it", anything, name, body="Tasks"),
             },
             "/v1/container/kill": {"post": _operation("Kill all its tasks", anything, name)},

@@ -21,7 +21,7 @@ from containeragent.containers.audit import Audit, Auditor
 from containeragent.containers.view import Container, Document, Names
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
-from containeragent.host import cgroup2, process
+from containeragent.host import cgroup2, process, taskstats
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Containers:
     def _changing(self) -> Iterator[None]:
         """One change at a time: two creates, create against rm. What is shown afterwards has it."""
         with self._lock:
+            self._source.changed()
             try:
                 yield
             finally:
@@ -182,6 +183,11 @@ class Containers:
     def tasks(self, name: str) -> list[int]:
         """Thread ids, sorted."""
         return self._tree.tasks(names.parse(name))
+
+    def task_stats(self, name: str) -> Document:
+        """What the kernel accounts for each of its tasks."""
+        found = taskstats.read(self.tasks(name))
+        return {"tasks": found, "hints": taskstats.hints(taskstats.delays_on())}
 
     def which(self, pid: int) -> Document:
         """The container that a task is in."""

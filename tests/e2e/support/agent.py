@@ -43,6 +43,7 @@ class Agent:
         self.port = free_port()
         self.log = self.folder / "log"
         self.options = options
+        self.without: tuple[str, ...] = ()  # capabilities, as setpriv(1) calls them
         self.process: subprocess.Popen[bytes] | None = None
         self.api = Api(self.socket)
 
@@ -64,7 +65,7 @@ class Agent:
     def start(self) -> Agent:
         """Start it and wait until it answers."""
         with self.log.open("ab") as log:
-            line = command.module("containeragent", "run", *self.run_options())
+            line = command.without(self.without, command.module("containeragent", "run", *self.run_options()))
             self.process = subprocess.Popen(line, stderr=log, stdout=log, env=command.environment(), cwd="/")
         until(self._answers, bool, "the agent's first answer")
         return self

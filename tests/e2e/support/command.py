@@ -31,6 +31,12 @@ def module(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", name, *arguments]
 
 
+def without(capabilities: Sequence[str], line: list[str]) -> list[str]:
+    """A command line that runs without these capabilities."""
+    dropped = ",".join("-" + name for name in capabilities)
+    return ["setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}", *line] if dropped else line
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command that ended left."""

@@ -21,7 +21,7 @@ from containeragent.errors import Refused
 from containeragent.host import netlink
 
 _WAIT_SECONDS = 1.0
-_BUFFER_BYTES = 32 << 20  # of messages that wait; a message takes 1 KiB there
+_BUFFER_BYTES = 16 << 20  # of messages that wait; the kernel doubles it, and a message takes 768 there
 _SO_RCVBUFFORCE = 33
 _MOST_AT_ONCE = 10000  # then others may have the counters
 _HEADER = struct.Struct("=16x IIII HH IIQ")  # struct nlmsghdr; cn_msg; what, cpu, timestamp_ns of proc_event
@@ -30,7 +30,7 @@ _FORK, _EXIT, _ACKNOWLEDGED = 0x1, 0x80000000, 0x0
 
 
 class Event(NamedTuple):
-    """A fork of `task` by `parent`, or the exit of `task`; thread ids."""
+    """A fork of `task`, or its exit; thread ids. `parent` is whose cgroup it is born into, if not into another."""
 
     is_fork: bool
     task: int
@@ -49,8 +49,9 @@ class Message(NamedTuple):
     def event(self) -> Event | None:
         """None for what is neither fork nor exit."""
         if self.what == _FORK:
-            parent, _, child, _ = self.ids
-            return Event(True, child, parent)
+            parent, _, child, process = self.ids
+            # A thread's parent is that of its process (copy_process() in kernel/fork.c): its process is closer.
+            return Event(True, child, parent if child == process else process)
         if self.what == _EXIT:
             return Event(False, self.ids[0], 0)
         return None

@@ -94,8 +94,11 @@ class NetlinkSource:
         """Not needed: the kernel's files say it all."""
 
     def changed(self) -> None:
-        """The next snapshot is a new reading."""
+        """The next snapshot is a new reading, and what was told so far counts where its tasks are now."""
         self._changes = 1
+        if self._connector:
+            with self._counting:
+                self._take_events(self._connector)
 
     def _read(self) -> Snapshot:
         with self._counting:
@@ -107,7 +110,7 @@ class NetlinkSource:
             if self._connector:
                 self._take_events(self._connector)
                 found = {task: node for row, node in zip(rows, nodes, strict=True) for task in row.tasks}
-                self._tasks.reconcile(found)
+                self._tasks.reconcile(found, caught_up=not self._connector.wait(0))
             self._nodes.forget_unseen()
             return columns.snapshot(rows, nodes if self._connector else None, self.page_size, self.lost())
 

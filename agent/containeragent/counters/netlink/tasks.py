@@ -55,11 +55,16 @@ class Tasks:
         """A reading of the cgroups begins."""
         self._ended.clear()
 
-    def reconcile(self, found: Mapping[int, Node]) -> None:
-        """The reading is done: `found` says where each task was. Only differences are looked at again."""
+    def reconcile(self, found: Mapping[int, Node], caught_up: bool) -> None:
+        """The reading is done: `found` says where each task was. Only differences are looked at again.
+
+        `caught_up`: no event is waiting, so that who is gone had its exit event, or it was lost.
+        """
         for task, node in found.items():
             if task not in self._ended and self._present.get(task) is not node:
                 self._place(task)
+        if not caught_up:
+            return
         missing = {task for task in self._present.keys() - found.keys() if self._locate(task) is None}
         for task in missing & self._missing:  # for a whole reading: the event of its exit was lost
             self._leave(task)
