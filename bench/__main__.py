@@ -8,11 +8,17 @@ import json
 import signal
 import sys
 
-from bench import overhead, programs, reading, starting
+from bench import netlink, overhead, programs, reading, starting
 from bench.tables import Table
 from containeragent.errors import Refused
 
-BENCHES = {"reading": reading.run, "overhead": overhead.run, "programs": programs.run, "starting": starting.run}
+BENCHES = {
+    "reading": reading.run,
+    "overhead": overhead.run,
+    "programs": programs.run,
+    "starting": starting.run,
+    "netlink": netlink.run,
+}
 
 
 def _arguments() -> argparse.Namespace:

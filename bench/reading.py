@@ -33,7 +33,7 @@ NOT_MEASURED = "not measured: no strace"
 
 
 @contextlib.contextmanager
-def _containers(number: int) -> Iterator[None]:
+def containers(number: int) -> Iterator[None]:
     """That many cgroups, in groups of 100."""
     top = cgroup2.mount_point() / f"bench-{os.getpid()}"
     top.mkdir()
@@ -88,7 +88,7 @@ def run(_pairs: int) -> Table:
     table = Table(f"Taking a snapshot, {TIMES} times", columns)
     with counting.switched_on() as pins:
         for number in NUMBERS:
-            with _containers(number):
+            with containers(number):
                 reader = _reader(pins)
                 first, count = _take_ms(reader)
                 low, middle, high = quartiles([_take_ms(reader)[0] for _ in range(TIMES)])

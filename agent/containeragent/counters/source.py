@@ -50,7 +50,7 @@ class Source(Protocol):
         """Look at every page now, for what no event tells; None if this engine has no need of it, or is closed."""
 
     def changed(self) -> None:
-        """Called before and after the agent changes a container: what was before counts before, snapshots show after."""
+        """Called before and after the agent changes a container: what was before counts so, snapshots show after."""
 
     def programs(self) -> dict[str, ProgramInfo]:
         """Our BPF programs that count, by name."""
