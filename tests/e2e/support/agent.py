@@ -117,7 +117,8 @@ class Agent:
 
     def create(self, name: str) -> Path:
         """A container; its cgroup."""
-        assert self.api.call("POST", "/v1/containers", body={"name": name}).status == 201
+        answer = self.api.call("POST", "/v1/containers", body={"name": name})
+        assert answer.status == 201, answer.document
         return self.root / name.lstrip("/")
 
     def path(self, name: str) -> Path:
