@@ -26,7 +26,7 @@ def test_thousands_of_containers(small_counting: Counting, make_container: MakeC
         child.rmdir()
     for turn in range(SMALL * 3):
         outer = parent.child(f"outer-{turn}", twin=False)
-        inner = outer.child("inner")
+        inner = outer.child("inner", twin=False)
         inner.rmdir()
         outer.rmdir()
     after = small_counting.take().health

@@ -51,13 +51,21 @@ class Container:
         return [self.path] + ([self.twin] if self.twin else [])
 
     def child(self, name: str, twin: bool = True) -> Container:
-        """A cgroup below this one; without `twin` its tasks' memory stays charged to this one's on v1."""
+        """A cgroup below this one; without `twin` the kernel may charge its tasks' memory to this one."""
+        if twin:
+            self._tell_memory_apart(True)
         return Container(self.path / name, self.twin / name if twin and self.twin else None)
 
     def enter(self, pid: int = 0) -> None:
-        """Move a process (0: the caller) into it."""
+        """Move a process (0: the caller) into it; cgroups below lose their own memory.stat on v2."""
+        self._tell_memory_apart(False)
         for folder in self._folders():
             (folder / "cgroup.procs").write_text(str(pid))
+
+    def _tell_memory_apart(self, wanted: bool) -> None:
+        """Of cgroups below. With the memory controller on v2, a cgroup that does so can have no processes."""
+        if "memory" in (self.path / "cgroup.controllers").read_text().split():
+            (self.path / "cgroup.subtree_control").write_text("+memory" if wanted else "-memory")
 
     def threads(self) -> int:
         """Lines of cgroup.threads over the subtree: what num_tasks promises to be."""
