@@ -99,7 +99,8 @@ def test_children_one_by_one(fallen: Agent) -> None:
         before = fallen.show("/web")["forks"]
         storm.communicate("\n", timeout=60)
     shown = until(lambda: fallen.show("/web"), lambda shown: shown["num_tasks"] == 0, "rest")
-    assert (shown["forks"] - before, shown["exits"], shown["peak_tasks"]) == (23, 24, 2)
+    shown = until(lambda: fallen.show("/web"), lambda shown: shown["exits"] == 24, "the last exit")
+    assert shown["forks"] - before == 23 and 2 <= shown["peak_tasks"] <= 4  # an exit may be told after the next fork
     samples, cgroup = series(fallen), f"{fallen.cgroup}/web"
     assert of_cgroup(samples, "forks_total", cgroup) == shown["forks"]
     assert of_cgroup(samples, "exits_total", cgroup) == 24
@@ -115,22 +116,22 @@ def test_children_together(fallen: Agent) -> None:
         workload.stdin.write("\n")
         workload.stdin.flush()
         workload.stdout.readline()
-        shown = fallen.show("/web")
-        assert (shown["num_tasks"], shown["local"]["num_tasks"], shown["peak_tasks"]) == (24, 0, 24)
+        shown = until(lambda: fallen.show("/web"), lambda shown: shown["num_tasks"] == 24, "all of them")
+        assert (shown["local"]["num_tasks"], shown["peak_tasks"]) == (0, 24)
         assert shown["forks"] - before == 23
         assert fallen.show("/web/db")["local"]["num_tasks"] == 24
         assert len(fallen.ctl("tasks", "web").ok().out.split()) == 24
         workload.stdin.close()
         workload.wait(60)
-    shown = fallen.show("/web")
-    assert (shown["num_tasks"], shown["exits"], shown["peak_tasks"]) == (0, 24, 24)
+    shown = until(lambda: fallen.show("/web"), lambda shown: shown["exits"] == 24, "rest")
+    assert (shown["num_tasks"], shown["peak_tasks"]) == (0, 24)
     assert folder.is_dir()
 
 
 def test_the_commands_work(fallen: Agent) -> None:
     """As with any engine."""
     report = fallen.ctl("--json", "run", "--", *PYTHON, ONE_BY_ONE).ok().json()
-    assert (report["forks"], report["peak_tasks"], report["exit_status"]) == (23, 2, 0)
+    assert (report["forks"], report["exit_status"]) == (23, 0) and 2 <= report["peak_tasks"] <= 4
     fallen.ctl("create", "web").ok()
     with running(SLEEP) as task:
         fallen.ctl("attach", "web", str(task.pid)).ok()
@@ -183,7 +184,8 @@ def test_lost_events_are_counted_and_tasks_stay_right(make_agent: MakeAgent) -> 
     agent = make_agent("--engine", "netlink").start()
     folder = agent.create("/web")
     with inside(folder, [*PYTHON, THREADS.format(30000)], stdin=subprocess.PIPE) as storm:
-        assert storm.stdin and agent.show("/web")["num_tasks"] == 1
+        assert storm.stdin
+        until(lambda: agent.show("/web"), lambda shown: shown["num_tasks"] == 1, "the workload")
         os.kill(agent.pid, signal.SIGSTOP)
         try:
             storm.stdin.write("\n")
@@ -199,7 +201,7 @@ def test_lost_events_are_counted_and_tasks_stay_right(make_agent: MakeAgent) -> 
         seen = shown["forks"] + shown["exits"]
         assert 0 < shown["forks"] < 30000
         until(lambda: lost_events(agent), lambda lost: lost >= 60001 - seen, "all of the loss")
-    assert "messages of the process connector were lost" in agent.log.read_text()
+    until(lambda: "messages of the process connector were lost" in agent.log.read_text(), bool, "a line in the log")
 
 
 def test_without_events_either(make_agent: MakeAgent) -> None:
@@ -209,7 +211,7 @@ def test_without_events_either(make_agent: MakeAgent) -> None:
     agent.start()
     folder = agent.create("/web")
     with inside(folder, SLEEP):
-        shown = agent.show("/web")
+        shown = until(lambda: agent.show("/web"), lambda shown: shown["num_tasks"] == 1, "the task")
         agent.ctl("tasks", "web", "--stats").refused("CAP_NET_ADMIN")
     assert (shown["num_tasks"], shown["forks"], shown["exits"]) == (1, None, None)
     assert shown["engine"]["tasks"] == "cgroup.threads"

@@ -62,6 +62,20 @@ def test_a_child_started_elsewhere(world: World) -> None:
     assert world.numbers(world.root) == (2, 2, 1, 0)
 
 
+def test_a_child_that_has_no_cgroup_yet(world: World) -> None:
+    """The kernel shows it in the root for a moment; it is where its parent is."""
+    world.where[11] = world.root
+    world.tasks.fork(10, 11)
+    assert world.numbers(world.web) == (2, 2, 1, 0)
+
+
+def test_a_process_whose_first_thread_has_ended(world: World) -> None:
+    """It is a zombie, and no task again when another thread starts one."""
+    world.tasks.exit(10)
+    world.tasks.fork(10, 11)
+    assert world.numbers(world.web) == (1, 1, 1, 1)
+
+
 def test_a_move_is_seen_at_the_next_fork(world: World) -> None:
     """Then the child is gone already, but its parent is not."""
     world.where[10] = world.db

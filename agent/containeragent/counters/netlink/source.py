@@ -29,7 +29,7 @@ from containeragent.libbpf import ProgramInfo
 log = logging.getLogger(__name__)
 
 _AGAIN = 10  # a reading is used for so many times the time it took
-_CHEAP_SECONDS = 0.02
+_CHEAP_SECONDS = 0.05
 _LONGEST_SECONDS = 60.0  # without anybody asking, so that what is gone is forgotten
 _WAIT_SECONDS = 0.5
 
@@ -78,10 +78,10 @@ class NetlinkSource:
         """A reading that is fresh enough."""
         with self._reading:
             if self._last is None or self._changes or time.monotonic() >= self._good_until:
-                self._changes, started = 0, time.monotonic()
+                self._changes, started = 0, time.thread_time()
                 self._last = self._read()
-                self._took = time.monotonic() - started
-                self._good_until = started + self._took * (1 + _AGAIN)
+                self._took = time.thread_time() - started
+                self._good_until = time.monotonic() + self._took * _AGAIN
             return self._last
 
     def settled(self) -> Snapshot:

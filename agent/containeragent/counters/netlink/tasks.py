@@ -30,7 +30,9 @@ class Tasks:
         node, known = self._locate(child), self._present.get(parent)
         if node is None or node is not known:  # its parent was moved since we last looked, or it was started elsewhere
             known = self._place(parent)
-        node = node or known
+        # The event comes before the child has its cgroup (copy_process() in kernel/fork.c): until then it is the root.
+        if node is None or (node.parent is None and known is not None):
+            node = known
         if node is None:
             self.unplaced += 1
             return
@@ -41,7 +43,10 @@ class Tasks:
             above.forks += 1
 
     def exit(self, task: int) -> None:
-        """A task ended. Until its parent has waited for it, /proc knows where it was."""
+        """A task ended. Until its parent has waited for it, /proc knows where it was.
+
+        The parent may be awake before the event comes (do_exit() in kernel/exit.c), so a peak may be a little too high.
+        """
         node = self._place(task)
         self._ended.add(task)
         if node is None:
@@ -62,7 +67,9 @@ class Tasks:
         """
         for task, node in found.items():
             if task not in self._ended and self._present.get(task) is not node:
-                self._place(task)
+                now = self._locate(task)
+                if now is not None:
+                    self._enter(task, now)
         if not caught_up:
             return
         missing = {task for task in self._present.keys() - found.keys() if self._locate(task) is None}
@@ -75,7 +82,8 @@ class Tasks:
         node, known = self._locate(task), self._present.get(task)
         if node is None or node is known:
             return known
-        self._enter(task, node)
+        if known is not None:  # one that is not there has ended, or the next reading finds it
+            self._enter(task, node)
         return node
 
     def _enter(self, task: int, node: Node) -> None:
