@@ -207,14 +207,14 @@ def test_lost_events_are_counted_and_tasks_stay_right(make_agent: MakeAgent) -> 
 def test_without_events_either(make_agent: MakeAgent) -> None:
     """No CAP_NET_ADMIN: tasks are counted, forks and exits are unknown, statistics are refused; each says why."""
     agent = make_agent("--engine", "netlink")
-    agent.without = (*BPF, "net_admin")
+    agent.without = (*BPF, "net_admin", "dac_read_search")
     agent.start()
     folder = agent.create("/web")
     with inside(folder, SLEEP):
         shown = until(lambda: agent.show("/web"), lambda shown: shown["num_tasks"] == 1, "the task")
         agent.ctl("tasks", "web", "--stats").refused("CAP_NET_ADMIN")
     assert (shown["num_tasks"], shown["forks"], shown["exits"]) == (1, None, None)
-    assert shown["engine"]["tasks"] == "cgroup.threads"
+    assert shown["engine"]["tasks"] == "cgroup.threads" and agent.names() == ["/web"]
     found = checks(agent)
     assert found["process connector"]["status"] == "no" and "CAP_NET_ADMIN" in found["process connector"]["detail"]
     assert "engine = netlink" in found["bpf"]["detail"] and "forks" in found["counters"]["detail"]

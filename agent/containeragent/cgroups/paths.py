@@ -8,6 +8,7 @@ tree. Paths never change while a cgroup lives: cgroup v2 cannot rename.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -62,12 +63,20 @@ class PathResolver:
         except OSError:
             return None
 
+    def _searched(self, cgroup_id: int) -> str | None:
+        """Without CAP_DAC_READ_SEARCH no handle can be opened: walk the tree, and learn all paths at once."""
+        for folder, _, _ in os.walk(self._mount):
+            number = self._inode(folder)
+            if number is not None:
+                self._known[number] = self._shown(folder)
+        return self._known.get(cgroup_id)
+
     def _look_up(self, cgroup_id: int) -> str | None:
         handle = _Handle(8, _FILEID_KERNFS, cgroup_id)
         flags = os.O_PATH | os.O_CLOEXEC
         descriptor = self._libc.open_by_handle_at(self._descriptor, ctypes.byref(handle), flags)
         if descriptor < 0:
-            return None
+            return self._searched(cgroup_id) if ctypes.get_errno() == errno.EPERM else None
         try:
             target = os.readlink(f"/proc/self/fd/{descriptor}")
         finally:
@@ -76,5 +85,8 @@ class PathResolver:
             return None
         if target.endswith(" (deleted)") and self._inode(target) != cgroup_id:  # a name may end like this too
             return None
+        return self._shown(target)
+
+    def _shown(self, target: str) -> str:
         path = target[len(self._mount.rstrip("/")) :] or "/"
         return os.fsencode(path).decode("utf-8", "backslashreplace")  # any byte is allowed in a cgroup's name
