@@ -16,7 +16,7 @@ from tests.e2e.support import cgroups, command
 from tests.e2e.support.agent import Agent
 from tests.e2e.support.http import scrape
 from tests.e2e.support.processes import PYTHON, SLEEP, inside, running
-from tests.e2e.support.waiting import until
+from tests.e2e.support.waiting import PATIENCE_SECONDS, until
 from tests.e2e.test_metrics import of_cgroup, series
 from tests.e2e.test_scale import MANY, MOST_KIB, resident_kib
 
@@ -97,7 +97,7 @@ def test_children_one_by_one(fallen: Agent) -> None:
     folder = fallen.create("/web")
     with inside(folder, [*PYTHON, "input()\n" + ONE_BY_ONE], stdin=subprocess.PIPE) as storm:
         before = fallen.show("/web")["forks"]
-        storm.communicate("\n", timeout=60)
+        storm.communicate("\n", timeout=PATIENCE_SECONDS)
     shown = until(lambda: fallen.show("/web"), lambda shown: shown["num_tasks"] == 0, "rest")
     shown = until(lambda: fallen.show("/web"), lambda shown: shown["exits"] == 24, "the last exit")
     assert shown["forks"] - before == 23 and 2 <= shown["peak_tasks"] <= 4  # an exit may be told after the next fork
@@ -122,7 +122,7 @@ def test_children_together(fallen: Agent) -> None:
         assert fallen.show("/web/db")["local"]["num_tasks"] == 24
         assert len(fallen.ctl("tasks", "web").ok().out.split()) == 24
         workload.stdin.close()
-        workload.wait(60)
+        workload.wait(PATIENCE_SECONDS)
     shown = until(lambda: fallen.show("/web"), lambda shown: shown["exits"] == 24, "rest")
     assert (shown["num_tasks"], shown["peak_tasks"]) == (0, 24)
     assert folder.is_dir()
@@ -190,7 +190,7 @@ def test_lost_events_are_counted_and_tasks_stay_right(make_agent: MakeAgent) -> 
         try:
             storm.stdin.write("\n")
             storm.stdin.flush()
-            assert storm.wait(120) == 0
+            assert storm.wait(PATIENCE_SECONDS) == 0
         finally:
             os.kill(agent.pid, signal.SIGCONT)
     for cpu in os.sched_getaffinity(0):  # a gap shows when the CPU's next message comes
