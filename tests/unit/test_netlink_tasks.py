@@ -17,7 +17,7 @@ class World:
         self.web = Node(2, self.root, 0)
         self.db = Node(3, self.root, 0)
         self.where: dict[int, Node] = {10: self.web}
-        self.tasks = Tasks(self.where.get)
+        self.tasks = Tasks(self.where.get, patience_seconds=0)
         self.read()
 
     def read(self, *unseen: int) -> None:
@@ -107,7 +107,7 @@ def test_what_ended_during_a_reading_does_not_come_back(world: World) -> None:
 
 
 def test_lost_exits_are_noticed(world: World) -> None:
-    """At the second reading: until then the event may still come. They are no exits, for none was seen."""
+    """At a later reading: until then the event may still come. They are no exits, for none was seen."""
     del world.where[10]
     world.read()
     assert world.numbers(world.web) == (1, 1, 0, 0)

@@ -8,6 +8,7 @@ parent, stands in.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from containeragent.counters.netlink.nodes import Node
@@ -18,11 +19,12 @@ Locate = Callable[[int], Node | None]
 class Tasks:
     """Which node each task is in. `unplaced` counts events whose cgroup could not be told."""
 
-    def __init__(self, locate: Locate) -> None:
+    def __init__(self, locate: Locate, patience_seconds: float = 2.0) -> None:
         self._locate = locate
+        self._patience = patience_seconds  # for the event of an exit, which may come after the task is gone
         self._present: dict[int, Node] = {}
         self._ended: set[int] = set()  # since the reading began
-        self._missing: set[int] = set()  # at the last reading
+        self._missing: dict[int, float] = {}  # at the last reading, and since when
         self.unplaced = 0
 
     def fork(self, parent: int, child: int) -> None:
@@ -37,7 +39,7 @@ class Tasks:
             self.unplaced += 1
             return
         self._ended.discard(child)
-        self._missing.discard(child)
+        self._missing.pop(child, None)
         self._enter(child, node)
         for above in node.upwards():
             above.forks += 1
@@ -72,10 +74,12 @@ class Tasks:
                     self._enter(task, now)
         if not caught_up:
             return
-        missing = {task for task in self._present.keys() - found.keys() if self._locate(task) is None}
-        for task in missing & self._missing:  # for a whole reading: the event of its exit was lost
-            self._leave(task)
-        self._missing = missing
+        moment = time.monotonic()
+        gone = [task for task in self._present.keys() - found.keys() if self._locate(task) is None]
+        self._missing = {task: self._missing.get(task, moment) for task in gone}
+        for task, since in self._missing.items():
+            if moment - since > self._patience:  # the event of its exit was lost
+                self._leave(task)
 
     def _place(self, task: int) -> Node | None:
         """Where a task is, after the table was set right if it had been moved; what is known of one that is gone."""
