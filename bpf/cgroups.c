@@ -3,61 +3,22 @@
  * Cgroups and their slots.
  *
  * A cgroup takes a slot when it is made, before anything can run in it. When it is removed, the slot is free again at
- * once if no page is charged to it and no slot names it as parent; else it is dead: its pages still count with its
- * ancestors, through the slot's parent, until they are freed or the agent has given them to the nearest living
- * ancestor (sweep.c). A slot is taken again only while its count is zero.
+ * once if no owner word names it and no slot names it as parent; else it is dead: its pages still count with its
+ * ancestors, through the slot's parent, until the agent has given them to the nearest living ancestor (sweep.c). A slot
+ * is taken again only while no word names it and its count is zero.
  */
 
-static __always_inline s64 pages_in_columns(struct row *row)
+/* Free a slot that no owner word names, unless another slot names it; says whether it is free. */
+static __always_inline bool retire(u32 number, struct slot *slot, struct group *group, u32 heir)
 {
-	return row->alloc_anon - row->free_anon - row->free_file + row->add_file - row->delete_file;
-}
-
-/* What the columns of a row still hold back from the ancestors. */
-static __always_inline s64 unpublished(struct row *row)
-{
-	s64 mask = BATCH - 1;
-	return (row->alloc_anon & mask) + (row->add_file & mask) - (row->free_anon & mask) - (row->free_file & mask) -
-	       (row->delete_file & mask);
-}
-
-static __always_inline s64 pages_of(u32 slot)
-{
-	s64 pages = 0;
-	for (u32 cpu = 0; cpu < CPUS; cpu++) {
-		u32 key = cpu * SLOTS + slot;
-		struct row *row = rows.lookup(&key);
-		if (row)
-			pages += pages_in_columns(row) + row->adjust_anon + row->adjust_file;
-	}
-	return pages;
-}
-
-/* Begin at zero: the ancestors hear of what was held back, then the columns start anew. */
-static __always_inline void clear_rows(u32 slot)
-{
-	s64 held_back = 0;
-	for (u32 cpu = 0; cpu < CPUS; cpu++) {
-		u32 key = cpu * SLOTS + slot;
-		struct row *row = rows.lookup(&key);
-		if (!row)
-			continue;
-		held_back += unpublished(row);
-		__builtin_memset(row, 0, sizeof(*row));
-	}
-	publish_pages(slot, held_back);
-}
-
-/* Free a slot if nothing is left that names it. */
-static __always_inline bool retire(u32 number, struct slot *slot, struct group *group)
-{
-	if (group->children || pages_of(number))
+	if (group->children)
 		return false;
-	clear_rows(number);
+	clear_rows(number, heir);
 	u32 key = group->parent;
 	struct group *parent = groups.lookup(&key);
 	if (parent)
 		__sync_fetch_and_add(&parent->children, -1);
+	slot->heir = heir; /* until it is taken again */
 	slot->state = SLOT_FREE;
 	free_slots.push(&number, 0);
 	return true;
@@ -130,7 +91,7 @@ static __always_inline void end_cgroup(u64 id)
 	if (!slot || !group || slot->cgroup_id != id)
 		return; /* it shared an ancestor's */
 	slot->died_ns = bpf_ktime_get_ns();
-	if (retire(number, slot, group)) {
+	if (named_by_no_word(number) && retire(number, slot, group, SLOT_NONE)) {
 		topology_changed(0);
 		return;
 	}
@@ -168,13 +129,13 @@ int forget_cgroup(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The agent's, after a sweep (argument: slot); 1 if the slot is free again. */
+/* The agent's, after a sweep that found no word of it (arguments: slot, heir); 1 if the slot is free again. */
 int retire_slot(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 number = ctx->args[0] & SLOT_MASK;
 	struct slot *slot = slots.lookup(&number);
 	struct group *group = groups.lookup(&number);
-	if (!slot || !group || slot->state != SLOT_DEAD || !retire(number, slot, group))
+	if (!slot || !group || slot->state != SLOT_DEAD || !retire(number, slot, group, ctx->args[1] & SLOT_MASK))
 		return 0;
 	topology_changed(-1);
 	return 1;

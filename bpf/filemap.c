@@ -63,12 +63,13 @@ RAW_TRACEPOINT_PROBE(mm_filemap_delete_from_page_cache)
 static __always_inline void arrived(u64 frame, u32 pages)
 {
 	struct move_key key = move_key_of(frame);
-	u64 *word = taken.lookup(&key);
-	if (!word) {
+	u64 *noted = taken.lookup(&key);
+	if (!noted) {
 		COUNT(pages_unclaimed);
 		return;
 	}
-	adjust_and_publish(*word, retype(frame, pages, 0, *word));
+	u32 word = noted_word(*noted);
+	adjust_and_publish(word, retype(frame, pages, 0, word));
 	taken.delete(&key);
 }
 

@@ -29,14 +29,6 @@ KEPT_QUEUE(free_slots, u32, SLOTS); /* oldest first, so that a late event meets 
 KEPT_TABLE("hash", u64, u64, task_slots, TASKS, NO_PREALLOC);
 #define TASK_FORKED (1ull << 32)
 
-/* Pages on the move: their owner word, by what the page is of (struct page has it before and after). */
-struct move_key {
-	u64 mapping; /* address_space or anon_vma */
-	u64 index;
-};
-KEPT_TABLE("lru_hash", struct move_key, u64, moves, 8192, 0);  /* evicts only what was never finished */
-KEPT_TABLE("lru_hash", struct move_key, u64, taken, 16384, 0); /* the same of page cache that nobody maps */
-
 /* The owner words that the loader seeds a block with, or expects there. */
 KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);
 

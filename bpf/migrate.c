@@ -68,6 +68,7 @@ static __always_inline int move_ends(u64 entry, u32 pages)
 	u32 word = take_mapping(&key, noted), was = block->word[first];
 	if (!word)
 		return 0;
+	word = noted_word(word);
 	if ((was & MOVING_WORD) == word) /* it came back: the move failed, or another mapping of it came first */
 		return 0;
 	u64 changed = change_words(block, first, pages, was, word, &other);

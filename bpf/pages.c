@@ -118,3 +118,12 @@ RAW_TRACEPOINT_PROBE(mm_page_free)
 		uncount_freed(other, change_words(block, first, pages, other, 0, &word));
 	return 0;
 }
+
+/* Every word is counted, so a slot without a page has none. */
+static __always_inline bool named_by_no_word(u32 slot)
+{
+	return !pages_of(slot);
+}
+
+/* What the word of a seeded page becomes when it is confirmed. */
+#define CONFIRMED(wanted) ((wanted) & ~OWNER_MAPPED)

@@ -9,7 +9,7 @@
  * CPUS      number of possible CPUs
  * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
  */
-#define LAYOUT 1
+#define LAYOUT 2
 
 #define SLOT_NONE 0 /* an owner word of an untracked page */
 #define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */
@@ -19,13 +19,14 @@
 #define PEAK_TRIES (CPUS < 16 ? CPUS + 1 : 17)
 #define BATCH 64 /* pages that a CPU keeps to itself before it tells the ancestors */
 
-/* What a page is counted as, in the upper half of its owner word. */
+/* What a page is counted as, in the upper half of its owner word (engine tracepoint; of fentry, while it is seeded). */
 #define OWNER_ANON 0x10000u
 #define OWNER_FILE 0x20000u
 #define OWNER_SHMEM 0x40000u
 #define OWNER_TYPE (OWNER_ANON | OWNER_FILE | OWNER_SHMEM)
-#define OWNER_SEEDED 0x80000u  /* entered at load; gone with the first event on the page */
+#define OWNER_SEEDED 0x80000u  /* entered at load; gone with the first event on the page, or when it is confirmed */
 #define OWNER_ZEROED 0x100000u /* allocated zeroed: anonymous for good, page cache and tmpfs clear pages themselves */
+#define OWNER_MAPPED 0x200000u /* page cache that is mapped */
 
 #define BLOCK_PAGES 512
 
@@ -36,21 +37,25 @@ struct block {
 /*
  * One row a CPU and slot. Every column is written by one program only, and a program never interrupts itself on a CPU,
  * so plain additions lose nothing even when an interrupt frees pages. The adjust_ columns are shared by the
- * rare programs and take atomic additions.
+ * rare programs and take atomic additions. What columns mean in each engine:
  */
 struct row {
-	s64 alloc_anon;	   /* mm_page_alloc: + anon */
-	s64 free_anon;	   /* mm_page_free: - anon */
+	s64 alloc_anon;	   /* mm_page_alloc, NR_ANON_MAPPED: + anon */
+	s64 free_anon;	   /* mm_page_free, NR_ANON_MAPPED: - anon */
 	s64 free_file;	   /* mm_page_free: - file, shmem among them */
-	s64 add_file;	   /* mm_filemap_add_to_page_cache: + file of pages that nobody had */
+	s64 add_file;	   /* mm_filemap_add_to_page_cache of pages that nobody had, NR_FILE_PAGES: + file */
 	s64 add_from_anon; /* mm_filemap_add_to_page_cache: anon that became file */
-	s64 delete_file;   /* mm_filemap_delete_from_page_cache: - file, shmem among them */
+	s64 delete_file;   /* mm_filemap_delete_from_page_cache, NR_FILE_PAGES: - file, shmem among them */
 	s64 free_shmem;	   /* mm_page_free: - shmem */
 	s64 delete_shmem;  /* mm_filemap_delete_from_page_cache: - shmem */
 	s64 adjust_anon;   /* tmpfs, migration, collapse, seeding, inheritance, repair */
 	s64 adjust_file;
 	s64 adjust_shmem;
-	s64 spare[5];
+	s64 adjust_mapped;
+	s64 shmem;     /* NR_SHMEM */
+	s64 mapped;    /* NR_FILE_MAPPED */
+	s64 inherited; /* slots whose heir this one was */
+	s64 spare;
 };
 
 /* One a slot, shared by all CPUs. Totals and peaks cover the slot and everything below it. */
@@ -75,7 +80,9 @@ struct slot {
 	u32 state;
 	u32 level;
 	u32 partial; /* existed before the programs did: pages from before are not known */
-	u32 heir;    /* slot that the pages of a dead one go to while the agent sweeps */
+	u32 heir;    /* slot that the pages of a dead one go to while the agent sweeps, and late ones afterwards */
+	u32 words;   /* owner words of a dead slot that a sweep has found, in pairs */
+	u32 spare;
 };
 
 /* One for the whole host. */

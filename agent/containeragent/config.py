@@ -16,7 +16,7 @@ from typing import Any
 from containeragent.errors import Refused
 
 DEFAULT_FILE = Path("/etc/containeragent/config.toml")
-ENGINES = ("auto", "tracepoint", "netlink")
+ENGINES = ("auto", "tracepoint", "fentry", "netlink")
 _KINDS = {int: "a whole number", float: "a number", str: "a string"}
 MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
 

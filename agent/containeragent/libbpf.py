@@ -14,7 +14,10 @@ import os
 from dataclasses import dataclass
 
 BPF_PROG_TEST_RUN_CMD = 10
+BPF_PROG_TYPE_TRACING = 26
+BPF_TRACE_FENTRY = 24
 BPF_TRACE_ITER = 28
+_RETURN_0 = bytes((0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0))  # r0 = 0; exit
 BPF_F_MMAPABLE = 1 << 10
 
 Argument = int | None
@@ -147,6 +150,7 @@ class ProgramInfo:
     missed: int
     instructions: int
     verified_instructions: int
+    machine_code_bytes: int = 0  # what the kernel made of the instructions
 
 
 def program_info(fd: int) -> ProgramInfo:
@@ -161,6 +165,7 @@ def program_info(fd: int) -> ProgramInfo:
         info.recursion_misses,
         info.xlated_prog_len // 8,
         info.verified_insns,
+        info.jited_prog_len,
     )
 
 
@@ -227,6 +232,35 @@ class Runnable:
         result = self._syscall(_SYS_BPF, BPF_PROG_TEST_RUN_CMD, C.byref(attributes), C.c_uint32(C.sizeof(attributes)))
         _checked(result, "BPF_PROG_TEST_RUN")
         return int(attributes.retval)
+
+
+class _LoadOptions(C.Structure):
+    """struct bpf_prog_load_opts of libbpf 1.0, as far as it is needed; the library goes by `size`."""
+
+    _fields_ = [
+        ("size", C.c_size_t),
+        ("attempts", C.c_int),
+        ("expected_attach_type", C.c_uint32),
+        ("prog_btf_fd", C.c_uint32),
+        ("prog_flags", C.c_uint32),
+        ("prog_ifindex", C.c_uint32),
+        ("kern_version", C.c_uint32),
+        ("attach_btf_id", C.c_uint32),
+        ("attach_prog_fd", C.c_uint32),
+    ]
+
+
+def attach_nothing(function: int) -> None:
+    """Load an empty program on a kernel function (its BTF type number), attach it, and let go of it again."""
+    lib = library()
+    options = _LoadOptions(C.sizeof(_LoadOptions), 1, BPF_TRACE_FENTRY, attach_btf_id=function)
+    program = _checked(
+        lib.bpf_prog_load(BPF_PROG_TYPE_TRACING, None, b"GPL", _RETURN_0, C.c_size_t(2), C.byref(options)), "load"
+    )
+    try:
+        os.close(_checked(lib.bpf_raw_tracepoint_open(None, program), "attach"))
+    finally:
+        os.close(program)
 
 
 def run_iterator(program_fd: int) -> None:

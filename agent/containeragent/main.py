@@ -23,7 +23,7 @@ _FLAGS = {
     "socket_group": "Group whose members may use the socket.",
     "metrics_address": "HOST:PORT of /metrics.",
     "cgroup_root": "Cgroup that holds the managed containers.",
-    "engine": "auto, tracepoint or netlink.",
+    "engine": "auto, tracepoint, fentry or netlink.",
     "slots": "Cgroups that can be told apart at the same time.",
     "series_cap": "Most series of containers in one scrape.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",

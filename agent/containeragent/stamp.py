@@ -30,6 +30,7 @@ class Stamp:
     page_size: int
     loaded_at: float  # seconds since the epoch
     seeded: bool  # pages from before the load are counted too
+    without_fentry: str = ""  # why that engine does not count
 
     def encode(self) -> bytes:
         """The map's value."""
@@ -40,8 +41,9 @@ def decode(value: bytes) -> Stamp:
     """The stamp of a map's value; fields that a later version added are left out."""
     try:
         fields = json.loads(value.rstrip(b"\0"))
-        return Stamp(**{field.name: fields[field.name] for field in dataclasses.fields(Stamp)})
-    except (ValueError, KeyError, TypeError):
+        known = {field.name for field in dataclasses.fields(Stamp)}
+        return Stamp(**{name: value for name, value in fields.items() if name in known})
+    except (ValueError, AttributeError, TypeError):
         raise Refused(
             "EPROTO",
             "the pins have no stamp that this version can read; run `containeragent load --replace` to start anew",

@@ -8,6 +8,7 @@ else from v2. Everything has this process's id in its name and is removed, also 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import tempfile
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from containeragent.host import functions
+from containeragent.host.btf import Btf
 from tests.kernel.support import containers, mountpoints
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
@@ -29,8 +32,11 @@ MakeContainer = Callable[[str], Container]
 def pytest_configure(config: pytest.Config) -> None:
     """
     Ended by SIGTERM (a timeout, a service manager), the tests still remove what they made. bcc warns of what it does
-    itself: it takes names as text, and passes them on as text where it wants bytes.
+    itself: it takes names as text, and passes them on as text where it wants bytes. It also keeps every descriptor of
+    what it loaded, which a loader that ends does not mind.
     """
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    config.addinivalue_line("markers", "every_engine: on each engine that this kernel lets load, not only the best")
     config.addinivalue_line("filterwarnings", "ignore:not a bytes object:DeprecationWarning")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -45,21 +51,63 @@ def huge_pages_where_asked() -> Iterator[None]:
         yield
 
 
+def engines() -> list[str]:
+    """Those that this kernel lets load: engine fentry first, where it does."""
+    return ["fentry", "tracepoint"] if functions.probe(Btf()).loads else ["tracepoint"]
+
+
+# Where the memory controller is on v1, the kernel cannot say whose a page was, or take pages of one container away.
+if mountpoints.memory_v1() is not None or "fentry" not in engines():
+    collect_ignore = ["test_pages_swapped.py", "test_seeding.py"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests marked `every_engine` run once on each; others on the one that is preferred."""
+    for fixture in {"counting", "small_counting", "own"} & set(metafunc.fixturenames):
+        marked = metafunc.definition.get_closest_marker("every_engine")
+        metafunc.parametrize(fixture, engines() if marked else engines()[:1], indirect=True)
+
+
 @pytest.fixture(scope="session")
-def counting() -> Iterator[Counting]:
-    """Counting with the default number of slots, loaded once."""
-    loaded = Counting("session")
+def counting(request: pytest.FixtureRequest) -> Iterator[Counting]:
+    """Counting with the default number of slots, loaded once an engine."""
+    loaded = Counting("session", engine=request.param)
     yield loaded
     loaded.close()
 
 
 @pytest.fixture(scope="module")
-def small_counting() -> Iterator[Counting]:
+def small_counting(request: pytest.FixtureRequest) -> Iterator[Counting]:
     """Counting with room for SMALL more containers than the host has cgroups."""
     cgroups = sum(1 for _ in os.walk(mountpoints.unified()))
-    loaded = Counting("small", slots=2 + cgroups + SMALL)
+    loaded = Counting("small", slots=2 + cgroups + SMALL, engine=request.param)
     yield loaded
     loaded.close()
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[list[Counting]]:
+    """What the tests before left whole."""
+    sets: list[Counting] = []
+    yield sets
+    for loaded in sets:
+        loaded.close()
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest, kept: list[Counting]) -> Iterator[Counting]:
+    """A set that the test may replace or remove; it goes on to the next one that asks, because loading takes long."""
+    engine = request.param
+    same = next((loaded for loaded in kept if loaded.stamp.engine == engine), None)
+    if same:
+        kept.remove(same)
+    loaded = same or Counting("own", slots=4096, engine=engine)
+    yield loaded
+    if loaded.pins.loaded():
+        loaded.map_again()
+        kept.append(loaded)
+    elif loaded.options.bpffs.exists():
+        loaded.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,28 +20,9 @@ from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting, no_say
 from tests.kernel.support.running import Running
 
+pytestmark = pytest.mark.every_engine
+
 OTHER_LAYOUT = 999
-
-
-@pytest.fixture(scope="module")
-def kept() -> Iterator[list[Counting]]:
-    """What the tests before left whole."""
-    sets: list[Counting] = []
-    yield sets
-    for loaded in sets:
-        loaded.close()
-
-
-@pytest.fixture
-def own(kept: list[Counting]) -> Iterator[Counting]:
-    """A set that the test may replace or remove; it goes on to the next one that asks, because loading takes long."""
-    loaded = kept.pop() if kept else Counting("own", slots=4096)
-    yield loaded
-    if loaded.pins.loaded():
-        loaded.map_again()
-        kept.append(loaded)
-    elif loaded.options.bpffs.exists():
-        loaded.close()
 
 
 def _write_stamp(pins: Pins, value: bytes) -> None:
@@ -131,9 +111,9 @@ def test_other_layout(own: Counting) -> None:
     said: list[str] = []
     stamp = load(own.options, True, said.append)
     assert stamp.layout == own.stamp.layout
-    assert (
-        said[0]
-        == f"layout {OTHER_LAYOUT} cannot be carried over: pages from before now are counted as after a first load"
+    assert said[0] == (
+        f"layout {OTHER_LAYOUT} cannot be carried over: totals and peaks begin anew, pages from before now are counted "
+        "as after a first load"
     )
     own.map_again()
 

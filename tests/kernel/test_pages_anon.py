@@ -10,6 +10,8 @@ from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
 from tests.kernel.support.settings import HUGETLB_POOL, KHUGEPAGED, setting
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.mark.parametrize(
     "name",

@@ -12,6 +12,8 @@ from tests.kernel.support.containers import PAGE_BYTES, Container
 from tests.kernel.support.counting import Counting
 from tests.kernel.support.settings import HUGE_PAGES, setting
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.mark.parametrize("name", ["disk", "mapped", "sparse", "parts", "kept"])
 def test_disk_at_rest(counting: Counting, container: Container, disk_folder: Path, name: str) -> None:

@@ -11,6 +11,8 @@ from tests.kernel.support.comparing import compare_pages
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
 
+pytestmark = pytest.mark.every_engine
+
 # Of some 50 000 pages: none may be off.
 SLACK_PAGES = 0
 LEAST_MIGRATED = 23

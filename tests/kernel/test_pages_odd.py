@@ -12,6 +12,8 @@ from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
 from tests.kernel.support.settings import HUGE_PAGES, setting
 
+pytestmark = pytest.mark.every_engine
+
 KSM = HUGE_PAGES.parent / "ksm"
 
 

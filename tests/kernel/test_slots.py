@@ -15,6 +15,8 @@ from tests.kernel.support.counting import Counting
 from tests.kernel.support.running import Running
 from tests.kernel.support.waiting import until
 
+pytestmark = pytest.mark.every_engine
+
 MAX_DEPTH = 64  # bpf/records.h: levels that peaks and totals are carried up
 
 
@@ -34,13 +36,20 @@ def test_thousands_of_containers(small_counting: Counting, make_container: MakeC
 
 
 def test_slot_is_free_after_anonymous_memory(small_counting: Counting, make_container: MakeContainer) -> None:
-    """Tasks and their memory are gone with the processes, so nothing keeps the slot."""
+    """Tasks and their memory are gone with the processes, so nothing keeps the slot; at the latest a sweep finds that.
+
+    With engine fentry a word may outlive what the page counted as (bpf/stat.c), so only a sweep tells.
+    """
     container = make_container("anon")
     slot = small_counting.slot(container)
     compare_pages(small_counting, container, "anon", "touch_and_drop")
     file_pages = small_counting.pages(container).file
     container.rmdir()
-    assert small_counting.state_of_slot(slot) == (SLOT_DEAD if file_pages else SLOT_FREE)
+    kept = file_pages or small_counting.stamp.engine == "fentry"
+    assert small_counting.state_of_slot(slot) == (SLOT_DEAD if kept else SLOT_FREE)
+    with small_counting.sweeper() as sweeper:
+        sweeper.sweep()
+    assert small_counting.state_of_slot(slot) == SLOT_FREE
 
 
 def _write_and_leave(counting: Counting, container: Container, folder: Path, pages: int) -> None:

@@ -15,6 +15,8 @@ from tests.kernel.support.counting import Counting
 from tests.kernel.support.running import Running
 from tests.kernel.support.waiting import until
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.fixture
 def dead(
@@ -36,7 +38,7 @@ def dead(
 
 def _local(counting: Counting, container: Container) -> Pages:
     reading = counting.reading(container)
-    return Pages(reading.local["anon"], reading.local["file"], reading.local["shmem"])
+    return Pages(*(reading.local[kind] for kind in ("anon", "file", "shmem", "mapped")))
 
 
 def test_slots_are_free_and_pages_are_kept(small_counting: Counting, dead: tuple[Container, list[int]]) -> None:
@@ -63,7 +65,7 @@ def test_pages_go_after_a_sweep(
     before = small_counting.pages(parent)
     for file in (*disk_folder.iterdir(), *tmpfs_folder.iterdir()):
         file.unlink()
-    wanted = Pages(0, before.file - 4 * 211, 0)
+    wanted = Pages(0, before.file - 4 * 211, 0, before.mapped)
     assert until(lambda: small_counting.pages(parent), lambda pages: pages == wanted) == wanted
     small_counting.assert_pages_at_rest(parent)
 

@@ -12,10 +12,10 @@ import pytest
 
 from containeragent.errors import Refused
 from containeragent.host.btf import Btf
-from containeragent.loader import kernel_layout, sources
+from containeragent.loader import engines, fentry_layout, kernel_layout, sources
 from containeragent.loader.kernel_layout import REQUIRED_TRACEPOINTS, definitions, has_migration_events, header
 
-SIZES = ("VMEMMAP_BASE", "SLOTS", "CPUS", "BLOCKS", "TASKS", "LOADER_THREAD", "KEPT_IN")
+SIZES = ("VMEMMAP_BASE", "SLOTS", "CPUS", "BLOCKS", "TASKS", "TURN", "LOADER_THREAD", "KEPT_IN")
 
 
 class FakeBtf:
@@ -40,6 +40,10 @@ class FakeBtf:
         """Bit numbers of allocation flags."""
         return None if name in self.without else {"___GFP_MOVABLE_BIT": 3, "___GFP_HARDWALL_BIT": 17}.get(name, 8)
 
+    def function(self, name: str) -> int | None:
+        """Numbers of types."""
+        return None if name in self.without else 7
+
     def has_tracepoint(self, name: str) -> bool:
         """Whether it is there."""
         return name not in self.without
@@ -53,15 +57,16 @@ def _defined(text: str) -> dict[str, str]:
     return dict(re.findall(r"^#define (\w+)(?:\([a-z]\))? (.+)$", text, re.M))
 
 
-def test_every_name_in_the_sources_is_defined() -> None:
+@pytest.mark.parametrize("engine", engines.ALL.values(), ids=str)
+def test_every_name_in_the_sources_is_defined(engine: engines.Engine) -> None:
     """Names in capitals that the sources use and do not define come from here or are the loader's sizes."""
-    text = re.sub(r"/\*.*?\*/", "", sources.text(sources.MAIN + sources.CALIBRATION), flags=re.S)
+    text = re.sub(r"/\*.*?\*/", "", sources.text(engine.sources + sources.CALIBRATION), flags=re.S)
     text = re.sub(r'"[^"\n]*"', "", text)
     own = set(re.findall(r"#define (\w+)", text)) | {"NULL"}
     own |= {name for body in re.findall(r"\benum \w* ?\{(.*?)\}", text, re.S) for name in re.findall(r"\w+", body)}
     own |= set(re.findall(r"\b(?:BPF|KEPT|RAW|HAVE)_\w+", text))
     used = set(re.findall(r"\b[A-Z][A-Z0-9_]{2,}\b", text))
-    given = set(_defined(header(_btf()))) | set(SIZES)
+    given = set(_defined(header(_btf()) + engine.header(_btf()))) | set(SIZES)
     assert used - own <= given
 
 
@@ -81,6 +86,25 @@ def test_required_layout(missing: str) -> None:
     named = "struct page" if missing == "page" else missing
     with pytest.raises(Refused, match=f"BTF has no {re.escape(named)}"):
         definitions(_btf(missing))
+
+
+@pytest.mark.parametrize(
+    "missing", ["mem_cgroup.css", "obj_cgroup.memcg", "memory_cgrp_id", "NR_FILE_MAPPED", "css_set.subsys"]
+)
+def test_required_layout_of_fentry(missing: str) -> None:
+    """The same for what only that engine needs."""
+    with pytest.raises(Refused, match=f"BTF has no {re.escape(missing)}, which engine fentry needs"):
+        fentry_layout.header(_btf(missing))
+
+
+def test_hooks_of_fentry() -> None:
+    """Names of functions, and where the one that has it elsewhere has its vm_area_struct."""
+    assert _defined(fentry_layout.header(_btf()))["STAT_HOOK"] == "__lruvec_stat_mod_folio"
+    assert _defined(fentry_layout.header(_btf()))["MORE_ANON_VMA"] == "3"
+    old = _defined(fentry_layout.header(_btf("folio_add_anon_rmap_ptes", "do_page_add_anon_rmap")))
+    assert (old["MORE_ANON_HOOK"], old["MORE_ANON_VMA"]) == ("page_add_anon_rmap", "1")
+    with pytest.raises(Refused, match="no function for MIGRATE_HOOK"):
+        fentry_layout.header(_btf("mem_cgroup_migrate"))
 
 
 def test_order_of_a_folio() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from containeragent.counters import records
-from containeragent.loader import load, seed, sources
+from containeragent.loader import engines, load, seed, sources
 from containeragent.loader.sources import folder
 
 _KINDS = {"s64": "i8", "u64": "u8", "u32": "u4"}
@@ -90,15 +90,16 @@ def test_owner_words() -> None:
     """Types of page that the seeder writes are those of the programs, one bit each above the slot."""
     constants = _constants()
     written = {name.lstrip("_"): value for name, value in vars(seed).items() if name.startswith("_OWNER_")}
-    assert written == {name: constants[name] for name in ("OWNER_ANON", "OWNER_FILE", "OWNER_SHMEM")}
+    assert written == {name: constants[name] for name in ("OWNER_ANON", "OWNER_FILE", "OWNER_SHMEM", "OWNER_MAPPED")}
     bits = [value for name, value in constants.items() if name.startswith("OWNER_")]
     assert all(value & (value - 1) == 0 and value > constants["SLOT_MASK"] for value in bits)
     assert len(set(bits)) == len(bits)
 
 
-def test_every_map_is_kept() -> None:
-    """What maps.h lets outlive the programs is what the loader pins."""
-    text = (folder() / "maps.h").read_text()
+@pytest.mark.parametrize("engine", engines.ALL.values(), ids=str)
+def test_every_map_is_kept(engine: engines.Engine) -> None:
+    """What the sources let outlive the programs is what the loader pins."""
+    text = sources.text(engine.sources)
     declared = re.findall(r"^KEPT_TABLE\(\"\w+\", .+?, .+?, (\w+), ", text, re.M)
     declared += re.findall(r"^KEPT_QUEUE\((\w+),", text, re.M)
-    assert sorted(declared) == sorted(load.KEPT_MAPS)
+    assert sorted(declared) == sorted((*load.KEPT_MAPS, *engine.maps))

@@ -18,7 +18,7 @@ from containeragent.loader.seed import BLOCK_PAGES, Seeder, page_types, wanted_w
 LOCKED, REFERENCED, LRU, ACTIVE, SLAB, BUDDY = 1 << 0, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 10
 MMAP, ANON, SWAPCACHE, SWAPBACKED = 1 << 11, 1 << 12, 1 << 13, 1 << 14
 HEAD, TAIL, HUGE, UNEVICTABLE, NOPAGE, KSM, THP = 1 << 15, 1 << 16, 1 << 17, 1 << 18, 1 << 20, 1 << 21, 1 << 22
-NOTHING, IS_ANON, IS_FILE, IS_SHMEM = 0, 0x10000, 0x20000, 0x40000
+NOTHING, IS_ANON, IS_FILE, IS_SHMEM, IS_MAPPED = 0, 0x10000, 0x20000, 0x40000, 0x200000
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ NOTHING, IS_ANON, IS_FILE, IS_SHMEM = 0, 0x10000, 0x20000, 0x40000
         (LRU | ANON | SWAPBACKED, NOTHING),
         (LRU | SWAPCACHE | SWAPBACKED, NOTHING),
         (LRU, IS_FILE),
-        (LRU | MMAP | ACTIVE, IS_FILE),
-        (UNEVICTABLE | MMAP, IS_FILE),
+        (LRU | MMAP | ACTIVE, IS_FILE | IS_MAPPED),
+        (UNEVICTABLE | MMAP, IS_FILE | IS_MAPPED),
         (LRU | SWAPBACKED, IS_SHMEM),
-        (LRU | SWAPBACKED | MMAP, IS_SHMEM),
+        (LRU | SWAPBACKED | MMAP, IS_SHMEM | IS_MAPPED),
         (MMAP | HUGE | HEAD, NOTHING),
         (LRU | HUGE, NOTHING),
         (SLAB, NOTHING),

@@ -59,8 +59,8 @@ def test_pages_are_summed_over_cpus(parts: list[int]) -> None:
     rows["alloc_anon"][:, 5] = parts
     rows["free_anon"][::-1, 5] = parts
     rows["adjust_file"][1, 5] = 9
-    anon, file, shmem = page_columns(rows)
-    assert (anon[5], file[5], shmem[5]) == (0, 9, 0)
+    anon, file, shmem, mapped = page_columns(rows)
+    assert (anon[5], file[5], shmem[5], mapped[5]) == (0, 9, 0, 0)
     assert not anon[:5].any() and not file[6:].any()
 
 
@@ -72,8 +72,10 @@ def test_what_pages_become() -> None:
     row["add_file"], row["free_file"], row["delete_file"] = 7, 2, 5
     row["free_shmem"], row["delete_shmem"] = 1, 2
     row["adjust_anon"], row["adjust_file"], row["adjust_shmem"] = -4, 6, 12
-    anon, file, shmem = page_columns(rows)
-    assert (anon[3], file[3], shmem[3]) == (100 - 10 - 30 - 4, 7 + 30 - 2 - 5 + 6, 12 - 1 - 2)
+    row["shmem"], row["mapped"], row["adjust_mapped"] = 40, 5, -2
+    anon, file, shmem, mapped = page_columns(rows)
+    assert (anon[3], file[3], shmem[3]) == (100 - 10 - 30 - 4, 7 + 30 - 2 - 5 + 6, 40 + 12 - 1 - 2)
+    assert mapped[3] == 5 - 2
 
 
 def _count(maps: FakeMaps, slot: int, tasks: int, anon: int, file: int) -> None:

@@ -44,7 +44,9 @@ def test_later_versions_may_add_fields() -> None:
     assert decode(json.dumps(fields).encode().ljust(STAMP_BYTES, b"\0")) == STAMP
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Stamp)])
+@pytest.mark.parametrize(
+    "name", [field.name for field in dataclasses.fields(Stamp) if field.default is dataclasses.MISSING]
+)
 def test_missing_field(name: str) -> None:
     """Nothing is made up."""
     fields = dataclasses.asdict(STAMP)

@@ -54,10 +54,10 @@ class PinnedSource:
         self.stamp = stamp
         self._maps = maps
         self._descriptors = descriptors
-        self._reader = Reader(maps)
+        self._reader = Reader(maps, stamp.engine == "fentry")
         self._settler = Settler()
         self._scanner = _page_scanner(descriptors["maps"]["owners"], stamp.blocks)
-        self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks)
+        self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks, unread=self._lock)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
 
     def close(self) -> None:

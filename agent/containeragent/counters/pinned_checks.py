@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from containeragent.checks import Check, answer
+from containeragent.host import functions
 from containeragent.libbpf import ProgramInfo
 from containeragent.pins import Pins
 from containeragent.stamp import Stamp
@@ -28,9 +29,23 @@ def _pins(pins: Pins) -> Check:
 def _migration(programs: Programs) -> Check:
     return answer(
         "moved pages",
-        "set_migration_pte" in programs,
+        "set_migration_pte" in programs or "mem_cgroup_migrate" in programs,
         "compaction and migration are followed",
         "pages that compaction moves are lost from their container: kernels from 5.19 on x86-64 tell",
+    )
+
+
+def _fentry(stamp: Stamp) -> Check:
+    """What the loader found: the agent itself may not be allowed to try."""
+    reason = stamp.without_fentry
+    if not reason:
+        return Check("engine fentry", "yes", "counts")
+    return Check(
+        "engine fentry",
+        "unknown" if reason.startswith(functions.COULD_NOT_TELL) else "no",
+        reason,
+        "engine tracepoint counts instead; where fentry loads, change to it with "
+        "`containeragent load --replace --engine fentry`",
     )
 
 
@@ -70,6 +85,7 @@ def checks(pins: Pins, stamp: Stamp, programs: Programs) -> Iterator[Check]:
     """All of them."""
     yield _btf()
     yield _pins(pins)
+    yield _fentry(stamp)
     yield _migration(programs)
     yield _seeded(stamp)
     yield _missed(programs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LAYOUT = 1
+LAYOUT = 2
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
 SLOT_MASK = 0xFFFF  # of an owner word
@@ -26,7 +26,11 @@ ROW = np.dtype(
         ("adjust_anon", "i8"),
         ("adjust_file", "i8"),
         ("adjust_shmem", "i8"),
-        ("spare", "i8", (5,)),
+        ("adjust_mapped", "i8"),
+        ("shmem", "i8"),
+        ("mapped", "i8"),
+        ("inherited", "i8"),
+        ("spare", "i8"),
     ]
 )
 
@@ -53,6 +57,8 @@ SLOT = np.dtype(
         ("level", "u4"),
         ("partial", "u4"),
         ("heir", "u4"),
+        ("words", "u4"),
+        ("spare", "u4"),
     ]
 )
 

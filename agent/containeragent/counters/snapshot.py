@@ -95,18 +95,18 @@ def _known(value: np.int64) -> Count:
     return None if value == UNKNOWN else int(value)
 
 
-def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column]:
-    """Anonymous, file and shmem pages of (cpus, slots) rows, summed over CPUs; bpf/records.h explains the columns."""
+def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column, Column]:
+    """Anonymous, file, shmem and mapped pages of (cpus, slots) rows, all CPUs together; bpf/records.h explains them."""
     sums = rows.view(np.int64).reshape(*rows.shape, -1).sum(axis=0)
     column = {name: sums[:, at] for at, name in enumerate(rows.dtype.names or ()) if name != "spare"}
     became_file = column["add_from_anon"]
     anon = column["alloc_anon"] - column["free_anon"] - became_file + column["adjust_anon"]
     file = column["add_file"] + became_file - column["free_file"] - column["delete_file"] + column["adjust_file"]
-    shmem = column["adjust_shmem"] - column["free_shmem"] - column["delete_shmem"]
-    return anon, file, shmem
+    shmem = column["shmem"] - column["free_shmem"] - column["delete_shmem"] + column["adjust_shmem"]
+    return anon, file, shmem, column["mapped"] + column["adjust_mapped"]
 
 
-_COUNTED = ("tasks", "anon", "file", "shmem")  # by the programs
+_COUNTED = ("tasks", "anon", "file", "shmem", "mapped")  # by the programs; mapped pages by those of fentry only
 
 
 class Peaks:
@@ -157,10 +157,10 @@ class _Seen:
 class Reader:
     """Takes snapshots. It keeps the tree between them and reads it anew only when the kernel side says it changed."""
 
-    def __init__(self, maps: CounterMaps) -> None:
+    def __init__(self, maps: CounterMaps, knows_mapped: bool = False) -> None:
         self._maps = maps
         self._topology: Topology | None = None
-        self._seen = _Seen(("mapped", "active"))  # the programs do not count these
+        self._seen = _Seen(("active",) if knows_mapped else ("mapped", "active"))  # the programs do not count these
         self._peaks = Peaks(len(maps.slots))
 
     def tree(self) -> Topology:
@@ -185,9 +185,9 @@ class Reader:
 
     def _take(self, tree: Topology) -> Snapshot:
         maps, highest = self._maps, int(tree.used.max(initial=0)) + 1
-        anon, file, shmem = page_columns(maps.rows[:, :highest])
+        pages = [column[tree.used] for column in page_columns(maps.rows[:, :highest])]
         groups = maps.groups[tree.used]
-        local = np.stack([groups["tasks_local"], anon[tree.used], file[tree.used], shmem[tree.used]], axis=1)
+        local = np.stack([groups["tasks_local"], *pages], axis=1)
         total, held, live = tree.subtree(local), tree.held(local), tree.live
         partial = tree.subtree((maps.slots["partial"][tree.used] != 0).astype(np.int64))
         seen_total, seen_local = self._seen.columns(tree)

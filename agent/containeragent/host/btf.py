@@ -15,7 +15,7 @@ from containeragent.errors import Refused
 from containeragent.libbpf import library
 
 PATH = "/sys/kernel/btf/vmlinux"
-_STRUCT, _ENUM, _TYPEDEF, _ENUM64 = 4, 6, 8, 19
+_STRUCT, _ENUM, _TYPEDEF, _FUNC, _ENUM64 = 4, 6, 8, 12, 19
 
 
 class _Type(C.Structure):
@@ -103,3 +103,7 @@ class Btf:
     def has_tracepoint(self, name: str) -> bool:
         """Whether the kernel has this raw tracepoint (its BTF has one typedef for each)."""
         return self._find(f"btf_trace_{name}", _TYPEDEF) is not None
+
+    def function(self, name: str) -> int | None:
+        """Number of the type of a kernel function that programs may be attached to."""
+        return self._find(name, _FUNC)

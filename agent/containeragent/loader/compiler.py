@@ -20,6 +20,7 @@ from typing import Any
 from containeragent.errors import Refused
 
 RAW_TRACEPOINT_PREFIX = "raw_tracepoint__"
+FUNCTION_PREFIX = "kfunc__"
 ITERATOR_PREFIX = "bpf_iter__"
 
 
@@ -70,6 +71,13 @@ def _not_made(reason: str) -> Refused:
     return Refused("ENOMEM", f"the kernel refused the BPF map {refused[1]}: {refused[2].lower()}; {hint}")
 
 
+def plain_name(name: str) -> str:
+    """Of a program, without what says to bcc what it is for."""
+    for prefix in (RAW_TRACEPOINT_PREFIX, FUNCTION_PREFIX, ITERATOR_PREFIX):
+        name = name.removeprefix(prefix)
+    return name
+
+
 class Module:
     """One compiled C text."""
 
@@ -96,8 +104,8 @@ class Module:
 
     def load(self, name: str) -> int:
         """Have the kernel verify a program; its descriptor."""
-        iterator = name.startswith(ITERATOR_PREFIX)
-        kind = self._bcc.TRACING if iterator else self._bcc.RAW_TRACEPOINT
+        tracing = name.startswith((ITERATOR_PREFIX, FUNCTION_PREFIX))
+        kind = self._bcc.TRACING if tracing else self._bcc.RAW_TRACEPOINT
         try:
             return int(self._module.load_func(name, kind).fd)
         except Exception as error:
@@ -112,13 +120,21 @@ class Module:
         except Refused as error:
             raise Refused(error.code, f"{error.message}: {_reason(lines, error)}; see containerctl doctor") from None
 
-    def attach(self, tracepoint: str) -> None:
-        """Attach the program of a raw tracepoint; it counts until its link is closed and not pinned."""
-        name = RAW_TRACEPOINT_PREFIX + tracepoint
-        link = self._lib.bpf_attach_raw_tracepoint(self.load(name), tracepoint.encode())
+    def events(self) -> list[str]:
+        """Tracepoints and kernel functions that programs are for."""
+        prefixes = (RAW_TRACEPOINT_PREFIX, FUNCTION_PREFIX)
+        return [plain_name(name) for name in self.names() if name.startswith(prefixes)]
+
+    def attach(self, event: str) -> None:
+        """Attach the program of a raw tracepoint or kernel function; it counts until its link is closed, not pinned."""
+        function = FUNCTION_PREFIX + event
+        if function in self.names():
+            link = self._lib.bpf_attach_kfunc(self.load(function))
+        else:
+            link = self._lib.bpf_attach_raw_tracepoint(self.load(RAW_TRACEPOINT_PREFIX + event), event.encode())
         if link < 0:
-            raise Refused("ENOENT", f"the kernel has no raw tracepoint {tracepoint}, or it refuses to attach to it")
-        self.links[tracepoint] = int(link)
+            raise Refused("ENOENT", f"the kernel has no raw tracepoint or function {event}, or refuses to attach to it")
+        self.links[event] = int(link)
 
     def map_fd(self, name: str) -> int:
         """Descriptor of a map."""

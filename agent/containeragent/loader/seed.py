@@ -21,7 +21,7 @@ import numpy.typing as npt
 from containeragent.libbpf import Runnable
 
 BLOCK_PAGES = 512
-_OWNER_ANON, _OWNER_FILE, _OWNER_SHMEM = 0x10000, 0x20000, 0x40000  # bpf/records.h
+_OWNER_ANON, _OWNER_FILE, _OWNER_SHMEM, _OWNER_MAPPED = 0x10000, 0x20000, 0x40000, 0x200000  # bpf/records.h
 # Bits of /proc/kpageflags, include/uapi/linux/kernel-page-flags.h
 _LRU, _MMAP, _ANON, _SWAPCACHE, _SWAPBACKED, _NOPAGE = 1 << 5, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 20
 _UNEVICTABLE, _COMPOUND_TAIL, _SLAB, _BUDDY, _HUGE = 1 << 18, 1 << 16, 1 << 7, 1 << 10, 1 << 17
@@ -39,10 +39,14 @@ def is_meaningful(mount: Path) -> bool:
 
 
 def page_types(flags: Numbers) -> Words:
-    """OWNER_ type of each page, 0 for pages that are not counted: free, kernel's own, swap cache only, hugetlbfs."""
+    """OWNER_ type of each page, 0 for pages that are not counted: free, kernel's own, swap cache only, hugetlbfs.
+
+    Page cache that is mapped is OWNER_MAPPED too; engine tracepoint does not look at that.
+    """
     anon = (flags & (_ANON | _MMAP)) == (_ANON | _MMAP)
     cached = ((flags & (_LRU | _UNEVICTABLE)) != 0) & ((flags & (_ANON | _SWAPCACHE)) == 0)
     types = np.where(cached, np.where(flags & _SWAPBACKED, _OWNER_SHMEM, _OWNER_FILE), 0)
+    types = np.where(cached & ((flags & _MMAP) != 0), types | _OWNER_MAPPED, types)
     types = np.where(anon, _OWNER_ANON, types)
     return np.where(flags & (_NOPAGE | _SLAB | _BUDDY | _HUGE), 0, types).astype(np.uint32)
 

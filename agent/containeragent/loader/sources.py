@@ -11,19 +11,10 @@ import containeragent
 from containeragent.errors import Refused
 
 # In the order in which they use each other; bcc compiles one text.
-MAIN = (
-    "records.h",
-    "maps.h",
-    "common.h",
-    "owner.h",
-    "filemap.c",
-    "collapse.c",
-    "pages.c",
-    "migrate.c",
-    "tasks.c",
-    "cgroups.c",
-    "sweep.c",
-)
+_RECORDS = ("records.h", "maps.h", "common.h", "owner.h", "rows.h")
+_TASKS = ("tasks.c", "cgroups.c", "sweep.c")
+TRACEPOINT = (*_RECORDS, "moves.h", "filemap.c", "collapse.c", "pages.c", "migrate.c", *_TASKS)
+FENTRY = (*_RECORDS, "stat.c", *_TASKS)
 CALIBRATION = ("calibrate.c",)
 
 
@@ -42,9 +33,9 @@ def text(names: tuple[str, ...]) -> str:
     return "\n".join(parts)
 
 
-def digest() -> str:
+def digest(names: tuple[str, ...]) -> str:
     """16 hexadecimal digits that change with any of the sources."""
-    return hashlib.sha256(text(MAIN).encode()).hexdigest()[:16]
+    return hashlib.sha256(text(names).encode()).hexdigest()[:16]
 
 
 def layout() -> int:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from containeragent.counters.snapshot import Reading
 from tests.kernel.support.containers import Container, Pages
 from tests.kernel.support.counting import Counting
@@ -15,27 +17,40 @@ SLACK_PAGES = 1100
 
 
 def compare_pages(
-    counting: Counting, container: Container, subject: str, name: str, *arguments: object, slack: int = 0
+    counting: Counting,
+    container: Container,
+    subject: str,
+    name: str,
+    *arguments: object,
+    slack: int = 0,
+    before_comparing: Callable[[Rest], None] = lambda _rest: None,
+    kernel_counts: Container | None = None,
 ) -> list[Rest]:
-    """Pages are the kernel's at each rest; nothing anonymous is left at the end. The rests, for what they say."""
+    """Pages are the kernel's at each rest; nothing anonymous is left at the end. The rests, for what they say.
+
+    `kernel_counts` is the container whose figures the kernel has, where that is not the one that runs it.
+    """
     rests: list[Rest] = []
     start: Pages | None = None
     with Running(container, subject, name, *arguments) as running:
         for rest in running.rests():
-            now = _compare(counting, container, rest, slack)
+            before_comparing(rest)
+            now = _compare(counting, container, rest, slack, kernel_counts)
             start = start or now
             _check_workload(rest, start, now)
             rests.append(rest)
     assert len(rests) > 1
-    _compare(counting, container, Rest("ended"), slack)
+    _compare(counting, container, Rest("ended"), slack, kernel_counts)
     left = until(lambda: counting.pages(container).anon, lambda anon: abs(anon) <= slack)
     assert abs(left) <= slack, f"{left} anonymous pages left of a workload that ended"
     return rests
 
 
-def _compare(counting: Counting, container: Container, rest: Rest, slack: int) -> Pages:
+def _compare(
+    counting: Counting, container: Container, rest: Rest, slack: int, kernel_counts: Container | None
+) -> Pages:
     try:
-        return counting.assert_pages_at_rest(container, rest.too_high_anon, slack)
+        return counting.assert_pages_at_rest(container, rest.too_high_anon, slack, kernel_counts)
     except AssertionError as error:
         raise AssertionError(f"at rest {rest.label!r}: {error}") from None
 

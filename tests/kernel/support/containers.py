@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.kernel.support import mountpoints
@@ -20,21 +20,34 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages of a container and everything below it."""
+    """Pages of a container and everything below it; `mapped` is None where the engine does not count them."""
 
     anon: int
     file: int
     shmem: int
+    mapped: int | None = None
 
     def __sub__(self, other: Pages) -> Pages:
-        return Pages(self.anon - other.anon, self.file - other.file, self.shmem - other.shmem)
+        mapped = None if self.mapped is None or other.mapped is None else self.mapped - other.mapped
+        return Pages(self.anon - other.anon, self.file - other.file, self.shmem - other.shmem, mapped)
 
 
 NO_PAGES = Pages(0, 0, 0)
-_V1_NAMES = ("total_rss", "total_cache", "total_shmem")
-_V2_NAMES = ("anon", "file", "shmem")
-_V1_LISTS = ("total_mapped_file", "total_active_anon", "total_active_file")
-_V2_LISTS = ("file_mapped", "active_anon", "active_file")
+_V1_NAMES = ("total_rss", "total_cache", "total_shmem", "total_mapped_file")
+_V2_NAMES = ("anon", "file", "shmem", "file_mapped")
+_V1_LISTS = ("total_active_anon", "total_active_file")
+_V2_LISTS = ("active_anon", "active_file")
+
+
+def statistics(file: Path, names: tuple[str, ...]) -> list[int]:
+    """Pages, from a memory.stat."""
+    values = {name: int(value) for name, value in (line.split() for line in file.read_text().splitlines())}
+    return [values[name] // PAGE_BYTES for name in names]
+
+
+def pages_in(file: Path, names: tuple[str, ...] = _V2_NAMES) -> Pages:
+    """What a memory.stat says."""
+    return Pages(*statistics(file, names))
 
 
 class Container:
@@ -76,19 +89,14 @@ class Container:
 
     def kernel_pages(self) -> Pages:
         """memory.stat, of v1 where the memory controller is there (mm/memcontrol-v1.c), else of v2."""
-        return Pages(*self._statistics(_V1_NAMES if self.twin else _V2_NAMES))
+        if self.twin:
+            return pages_in(self.twin / "memory.stat", _V1_NAMES)
+        return pages_in(self.path / "memory.stat")
 
     def kernel_seen(self) -> dict[str, int]:
-        """The same, with mapped page cache and pages on active lists, by the names that a PageView has."""
-        anon, file, shmem = self._statistics(_V1_NAMES if self.twin else _V2_NAMES)
-        mapped, active_anon, active_file = self._statistics(_V1_LISTS if self.twin else _V2_LISTS)
-        active = active_anon + active_file
-        return {"anon": anon, "file": file, "shmem": shmem, "mapped": mapped, "active": active}
-
-    def _statistics(self, names: tuple[str, ...]) -> list[int]:
-        lines = ((self.twin or self.path) / "memory.stat").read_text().splitlines()
-        values = {name: int(value) for name, value in (line.split() for line in lines)}
-        return [values[name] // PAGE_BYTES for name in names]
+        """The same, with pages on active lists, by the names that a PageView has."""
+        active = statistics((self.twin or self.path) / "memory.stat", _V1_LISTS if self.twin else _V2_LISTS)
+        return asdict(self.kernel_pages()) | {"active": sum(active)}
 
     def limit_memory(self, limit_bytes: int) -> None:
         """Make the kernel reclaim."""

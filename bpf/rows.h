@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The rows of a slot: what the rare programs add to them, what they come to, and how a slot gets rid of them. */
+
+/* What the rare programs do to a slot. Without branches, because it stands in loops that the verifier walks through. */
+static __always_inline void adjust(u32 word, s64 pages)
+{
+	struct row *row = row_of(word);
+	if (!row)
+		return;
+	s64 anon = !!(word & OWNER_ANON), shmem = !!(word & OWNER_SHMEM), file = !!(word & OWNER_FILE) | shmem;
+	s64 mapped = !!(word & OWNER_MAPPED);
+	__sync_fetch_and_add(&row->adjust_anon, anon * pages);
+	__sync_fetch_and_add(&row->adjust_file, file * pages);
+	__sync_fetch_and_add(&row->adjust_shmem, shmem * pages);
+	__sync_fetch_and_add(&row->adjust_mapped, mapped * pages);
+}
+
+static __always_inline void adjust_and_publish(u32 word, s64 pages)
+{
+	adjust(word, pages);
+	publish_pages(word & SLOT_MASK, pages);
+}
+
+/* After a column of a row went from old to new: tell the ancestors whole batches. */
+static __always_inline void publish_column(u32 slot, s64 old, s64 new, int sign)
+{
+	s64 pages = (new & ~(s64)(BATCH - 1)) - (old & ~(s64)(BATCH - 1));
+	if (pages)
+		publish_pages(slot, sign * pages);
+}
+
+/* What is counted in a slot, all CPUs together. */
+struct sums {
+	s64 anon;
+	s64 file;
+	s64 shmem;
+	s64 mapped;
+	s64 held_back; /* pages that the ancestors have not heard of yet */
+};
+
+static __always_inline void add_row(struct sums *sums, struct row *row)
+{
+	s64 mask = BATCH - 1;
+	sums->anon += row->alloc_anon - row->free_anon - row->add_from_anon + row->adjust_anon;
+	sums->file += row->add_file + row->add_from_anon - row->free_file - row->delete_file + row->adjust_file;
+	sums->shmem += row->shmem - row->free_shmem - row->delete_shmem + row->adjust_shmem;
+	sums->mapped += row->mapped + row->adjust_mapped;
+	sums->held_back += (row->alloc_anon & mask) + (row->add_file & mask) - (row->free_anon & mask) -
+			   (row->free_file & mask) - (row->delete_file & mask);
+}
+
+/* Whether any page was ever counted in a slot since it was taken. */
+static __always_inline bool ever_counted(u32 slot)
+{
+	u64 seen = 0;
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu * SLOTS + slot;
+		struct row *row = rows.lookup(&key);
+		if (row)
+			seen |= row->alloc_anon | row->add_file | row->mapped | row->adjust_anon | row->adjust_file |
+				row->inherited;
+	}
+	return seen;
+}
+
+static __always_inline s64 pages_of(u32 slot)
+{
+	struct sums sums = {};
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu * SLOTS + slot;
+		struct row *row = rows.lookup(&key);
+		if (row)
+			add_row(&sums, row);
+	}
+	return sums.anon + sums.file;
+}
+
+/*
+ * Let a slot begin at zero again. What it still holds goes to its heir; the ancestors, the heir among them, hear only of
+ * what was held back.
+ */
+static __always_inline void clear_rows(u32 slot, u32 heir)
+{
+	struct sums sums = {};
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu * SLOTS + slot;
+		struct row *row = rows.lookup(&key);
+		if (!row)
+			continue;
+		add_row(&sums, row);
+		__builtin_memset(row, 0, sizeof(*row));
+	}
+	publish_pages(slot, sums.held_back);
+	struct row *row = heir ? row_of(heir) : NULL;
+	if (!row)
+		return;
+	__sync_fetch_and_add(&row->adjust_anon, sums.anon);
+	__sync_fetch_and_add(&row->adjust_file, sums.file);
+	__sync_fetch_and_add(&row->adjust_shmem, sums.shmem);
+	__sync_fetch_and_add(&row->adjust_mapped, sums.mapped);
+	__sync_fetch_and_add(&row->inherited, 1);
+}
