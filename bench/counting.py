@@ -6,11 +6,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 from containeragent import libbpf
 from containeragent.errors import Refused
+from containeragent.host import functions
 from containeragent.loader import sources
-from containeragent.loader.compiler import RAW_TRACEPOINT_PREFIX, Module
+from containeragent.loader.compiler import FUNCTION_PREFIX, RAW_TRACEPOINT_PREFIX, Module
 from containeragent.loader.load import BPFFS, Options, load, unload
 from containeragent.pins import Pins
 
@@ -22,10 +24,10 @@ def _silent(_line: str) -> None:
 
 
 @contextlib.contextmanager
-def switched_on() -> Iterator[Pins]:
+def switched_on(engine: str = "auto") -> Iterator[Pins]:
     """Counting inside."""
     try:
-        load(OPTIONS, False, _silent)
+        load(replace(OPTIONS, engine=engine), False, _silent)
         yield Pins(OPTIONS.bpffs)
     finally:
         unload(OPTIONS.bpffs, _silent)
@@ -33,9 +35,15 @@ def switched_on() -> Iterator[Pins]:
 
 def _empty_programs(names: list[str]) -> dict[str, int]:
     """Programs for the same events that do nothing: what the kernel takes for calling any program at all."""
-    text = "".join(f"RAW_TRACEPOINT_PROBE({name}) {{ return 0; }}\n" for name in names)
+    hooked = _functions()
+    prefixes = {name: FUNCTION_PREFIX if name in hooked else RAW_TRACEPOINT_PREFIX for name in names}
+    text = "".join(f"int {prefix}{name}(void *ctx) {{ return 0; }}\n" for name, prefix in prefixes.items())
     module = Module("#include <linux/types.h>\n" + text, sources.folder())
-    return {name: os.dup(module.load(RAW_TRACEPOINT_PREFIX + name)) for name in names}
+    return {name: os.dup(module.load(prefix + name)) for name, prefix in prefixes.items()}
+
+
+def _functions() -> set[str]:
+    return {name for names in functions.FUNCTIONS.values() for name in names}
 
 
 class Switch:
@@ -56,7 +64,8 @@ class Switch:
         while self._links:
             os.close(self._links.pop())
         for name, program in self._programs.get(state, {}).items():
-            link = libbpf.library().bpf_raw_tracepoint_open(name.encode(), program)
+            tracepoint = None if name in _functions() else name.encode()
+            link = libbpf.library().bpf_raw_tracepoint_open(tracepoint, program)
             if link < 0:
                 raise Refused("ENOENT", f"the program {name} cannot be attached again")
             self._links.append(link)

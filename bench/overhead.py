@@ -22,10 +22,11 @@ STATES = ("off", "empty", "on")
 UNITS = {"fork": "process"}
 
 
-def workload_ns(name: str) -> float:
-    """CPU time of one run, in nanoseconds per unit."""
+def run_workload(name: str) -> tuple[float, int]:
+    """CPU time of one run, in nanoseconds per unit, and how many units went by."""
     command = [sys.executable, "-S", "-E", "-B", str(SCRIPT), name]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    spent_ns, units = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()
+    return float(spent_ns), int(units)
 
 
 def _round(switch: Switch, name: str, turn: int) -> dict[str, float]:
@@ -34,7 +35,7 @@ def _round(switch: Switch, name: str, turn: int) -> dict[str, float]:
     times = {}
     for state in order if turn % 2 else order[::-1]:
         switch.set(state)
-        times[state] = workload_ns(name)
+        times[state] = run_workload(name)[0]
     return times
 
 

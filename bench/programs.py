@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import counting
-from bench.overhead import workload_ns
+from bench.overhead import run_workload
 from bench.tables import Table
 from bench.workloads import WORKLOADS
 from containeragent import libbpf
+from containeragent.host import functions
+from containeragent.host.btf import Btf
 from containeragent.libbpf import ProgramInfo
 from containeragent.pins import Pins
 
@@ -41,18 +43,32 @@ def _infos(pins: Pins) -> dict[str, ProgramInfo]:
     return found
 
 
+def _engines() -> list[str]:
+    return ["tracepoint", "fentry"] if functions.probe(Btf()).loads else ["tracepoint"]
+
+
+def _measure(pins: Pins, table: Table, engine: str, workload: str) -> None:
+    """A row for each program that matters, and one for all that ran, by unit of the workload."""
+    before, (_, units) = _infos(pins), run_workload(workload)
+    all_runs, all_ns, all_missed = 0, 0, 0
+    for name, after in _infos(pins).items():
+        runs, spent_ns = after.runs - before[name].runs, after.run_time_ns - before[name].run_time_ns
+        missed = after.missed - before[name].missed
+        all_runs, all_ns, all_missed = all_runs + runs, all_ns + spent_ns, all_missed + missed
+        if runs >= units // 100:
+            sizes = (after.instructions, after.machine_code_bytes)
+            table.rows.append((engine, workload, name, runs / units, spent_ns / runs, spent_ns / units, missed, *sizes))
+    summed = (all_runs / units, all_ns / max(1, all_runs), all_ns / units, all_missed)
+    table.rows.append((engine, workload, "all together", *summed, "", ""))
+
+
 def run(_pairs: int) -> Table:
-    """One row a program and workload, the dear ones first."""
-    columns = ("program", "workload", "runs", "ns_a_run", "missed", "instructions")
-    table = Table("Programs", columns)
-    with counting.switched_on() as pins, _statistics():
-        for workload in WORKLOADS:
-            before = _infos(pins)
-            workload_ns(workload)
-            for name, after in _infos(pins).items():
-                runs = after.runs - before[name].runs
-                spent_ns = after.run_time_ns - before[name].run_time_ns
-                missed = after.missed - before[name].missed
-                if runs >= 1000:
-                    table.rows.append((name, workload, runs, spent_ns / runs, missed, after.instructions))
+    """Each engine that loads here, one after the other."""
+    columns = ("engine", "workload", "program", "runs_a_unit", "ns_a_run", "ns_a_unit", "missed", "instructions")
+    table = Table("Programs", (*columns, "machine_code_bytes"))
+    table.notes.append("a unit is a page, of fork a process")
+    for engine in _engines():
+        with counting.switched_on(engine) as pins, _statistics():
+            for workload in WORKLOADS:
+                _measure(pins, table, engine, workload)
     return table

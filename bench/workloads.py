@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loops whose CPU time is nearly all the kernel's; run alone in a small Python: `python -S -E workloads.py NAME`.
 
-Prints the CPU time of the loop (user and system, children included) in nanoseconds per unit: a page, or a process.
+Prints the CPU time of the loop (user and system, children included) in nanoseconds per unit, a page or a process, and
+the number of units that went by, the first unmeasured turn of the loop among them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable
 PAGE = mmap.PAGESIZE
 MIB = 1 << 20
 MADV_POPULATE_WRITE = 23
+Result = tuple[float, int]
 
 
 def _cpu_ns() -> float:
@@ -23,11 +25,11 @@ def _cpu_ns() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used) * 1e9
 
 
-def _per_unit(loop: Callable[[], None], units: int) -> float:
+def _per_unit(loop: Callable[[], None], units: int) -> Result:
     loop()
     before = _cpu_ns()
     loop()
-    return (_cpu_ns() - before) / units
+    return (_cpu_ns() - before) / units, 2 * units
 
 
 def _memory(advice: int) -> mmap.mmap:
@@ -36,7 +38,7 @@ def _memory(advice: int) -> mmap.mmap:
     return memory
 
 
-def fault() -> float:
+def fault() -> Result:
     """Page faults one by one and munmap, of 64 MiB; per page."""
     rounds, pages = 6, 64 * MIB // PAGE
     ones = b"\1" * pages
@@ -50,17 +52,17 @@ def fault() -> float:
     return _per_unit(loop, rounds * pages)
 
 
-def populate() -> float:
+def populate() -> Result:
     """The same in one call of madvise; per page."""
     return _populate(mmap.MADV_NOHUGEPAGE, 6)
 
 
-def huge() -> float:
+def huge() -> Result:
     """The same with huge pages; per page of 4 KiB."""
     return _populate(mmap.MADV_HUGEPAGE, 40)
 
 
-def _populate(advice: int, rounds: int) -> float:
+def _populate(advice: int, rounds: int) -> Result:
     def loop() -> None:
         for _ in range(rounds):
             memory = _memory(advice)
@@ -70,7 +72,7 @@ def _populate(advice: int, rounds: int) -> float:
     return _per_unit(loop, rounds * 64 * MIB // PAGE)
 
 
-def fork() -> float:
+def fork() -> Result:
     """fork, exit and wait; per child."""
     rounds = 500
 
@@ -84,7 +86,7 @@ def fork() -> float:
     return _per_unit(loop, rounds)
 
 
-def read() -> float:
+def read() -> Result:
     """A file of 256 MiB out of the page cache and into it again; per page."""
     with tempfile.TemporaryFile(dir="/var/tmp") as file:
         descriptor, chunk = file.fileno(), bytearray(MIB)
@@ -101,7 +103,7 @@ def read() -> float:
         return _per_unit(loop, 2 * 256 * MIB // PAGE)
 
 
-def tmpfs() -> float:
+def tmpfs() -> Result:
     """A file of 64 MiB on tmpfs, written and truncated; per page."""
     with tempfile.TemporaryFile(dir="/dev/shm") as file:
         descriptor, chunk = file.fileno(), bytearray(MIB)
@@ -119,4 +121,4 @@ WORKLOADS = {function.__name__: function for function in (fault, populate, huge,
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # moving between CPUs costs more than what is measured
-    print(WORKLOADS[sys.argv[1]]())
+    print(*WORKLOADS[sys.argv[1]]())
