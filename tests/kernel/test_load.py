@@ -20,8 +20,6 @@ from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting, no_say
 from tests.kernel.support.running import Running
 
-pytestmark = pytest.mark.every_engine
-
 OTHER_LAYOUT = 999
 
 
