@@ -65,7 +65,7 @@ static __always_inline u32 begin_cgroup(u64 id, u64 parent_id, u32 level, bool e
 	if (parent)
 		__sync_fetch_and_add(&above->children, 1);
 	slot->cgroup_id = id;
-	slot->born_ns = bpf_ktime_get_ns();
+	slot->born_ns = existed ? 0 : bpf_ktime_get_ns();
 	slot->died_ns = 0;
 	slot->level = level;
 	slot->partial = existed;
@@ -76,7 +76,87 @@ static __always_inline u32 begin_cgroup(u64 id, u64 parent_id, u32 level, bool e
 	return number;
 }
 
-static __always_inline void end_cgroup(u64 id)
+/* The counters as they are now; rows are cleared when the slot is freed. */
+static __always_inline void record_counters(struct end *end, u32 number, struct group *group)
+{
+	s64 pages = group->pages;
+	end->anon = end->file = end->shmem = 0;
+	for (u32 cpu = 0; cpu < CPUS; cpu++) {
+		u32 key = cpu * SLOTS + number;
+		struct row *row = rows.lookup(&key);
+		if (!row)
+			continue;
+		end->anon += row->alloc_anon - row->free_anon - row->add_from_anon + row->adjust_anon;
+		end->file += row->add_file + row->add_from_anon - row->free_file - row->delete_file + row->adjust_file;
+		end->shmem += row->adjust_shmem - row->free_shmem - row->delete_shmem;
+		pages += unpublished(row);
+	}
+	end->pages = pages;
+	end->pages_peak = group->pages_peak > pages ? group->pages_peak : pages;
+	end->tasks_peak = group->tasks_peak;
+	end->forks = group->forks;
+	end->exits = group->exits;
+	end->children = group->children;
+}
+
+/* The path that the tracepoint has is cut at 1024 bytes by the kernel, and at END_PATH_BYTES here. */
+static __always_inline void record_path(struct end *end, u64 path)
+{
+	long bytes = bpf_probe_read_kernel_str(end->path, sizeof(end->path), (void *)path);
+	end->path_bytes = bytes > 0 ? bytes : 0;
+	end->path_cut = bytes == sizeof(end->path) && read_u8(path + sizeof(end->path) - 1);
+}
+
+static __always_inline void notify(u32 kind, u32 slot, u64 id)
+{
+	struct notice notice = {.kind = kind, .slot = slot, .cgroup_id = id};
+	if (notices.ringbuf_output(&notice, sizeof(notice), 0))
+		COUNT(notices_lost);
+}
+
+static __always_inline bool is_below(struct group *group, u32 ancestor)
+{
+	for (int i = 0; i < MAX_DEPTH && group; i++) {
+		u32 parent = group->parent;
+		if (!parent || parent == ancestor)
+			return parent;
+		group = groups.lookup(&parent);
+	}
+	return false;
+}
+
+/* Removals are one at a time (cgroup_mutex), so a record has one writer. */
+static __always_inline void record_end(u32 number, struct slot *slot, struct group *group, u64 path)
+{
+	struct state *host = host_state();
+	if (!host)
+		return;
+	bool managed = host->managed_root && is_below(group, host->managed_root);
+	u64 sequence = (managed ? host->ends : host->other_ends) + 1;
+	u32 key = (managed ? 0 : ENDS) + (sequence - 1) % ENDS;
+	struct end *end = ends.lookup(&key);
+	if (!end)
+		return;
+	__sync_lock_test_and_set(&end->sequence, 0);
+	end->cgroup_id = slot->cgroup_id;
+	end->born_ns = slot->born_ns;
+	end->died_ns = slot->died_ns;
+	end->slot = number;
+	end->partial = slot->partial;
+	end->reason[0] = 0;
+	record_counters(end, number, group);
+	record_path(end, path);
+	__sync_lock_test_and_set(&end->sequence, sequence);
+	if (!managed) {
+		__sync_lock_test_and_set(&host->other_ends, sequence);
+		return;
+	}
+	__sync_lock_test_and_set(&host->ends, sequence);
+	notify(NOTICE_ENDED, number, slot->cgroup_id);
+}
+
+/* `path` is its name as the kernel has it, 0 if that is not known: then there is no record of it. */
+static __always_inline void end_cgroup(u64 id, u64 path)
 {
 	u32 *found = id_slots.lookup(&id);
 	if (!found)
@@ -91,6 +171,8 @@ static __always_inline void end_cgroup(u64 id)
 	if (!slot || !group || slot->cgroup_id != id)
 		return; /* it shared an ancestor's */
 	slot->died_ns = bpf_ktime_get_ns();
+	if (path)
+		record_end(number, slot, group, path);
 	if (named_by_no_word(number) && retire(number, slot, group, SLOT_NONE)) {
 		topology_changed(0);
 		return;
@@ -113,7 +195,7 @@ RAW_TRACEPOINT_PROBE(cgroup_rmdir)
 {
 	u64 cgroup = ctx->args[0];
 	if (!read_u32(read_u64(cgroup + CGROUP_ROOT) + CGROUP_ROOT_HIERARCHY_ID))
-		end_cgroup(cgroup_id(cgroup));
+		end_cgroup(cgroup_id(cgroup), ctx->args[1]);
 	return 0;
 }
 
@@ -125,7 +207,7 @@ int adopt_cgroup(struct bpf_raw_tracepoint_args *ctx)
 
 int forget_cgroup(struct bpf_raw_tracepoint_args *ctx)
 {
-	end_cgroup(ctx->args[0]);
+	end_cgroup(ctx->args[0], 0);
 	return 0;
 }
 

@@ -11,6 +11,19 @@
 	BPF_F_TABLE(KEPT(kind, name), key, value, name, entries, flags)
 #define KEPT_QUEUE(name, value, entries) BPF_QUEUESTACK(KEPT("queue", name), name, value, entries, 0)
 
+/* bcc's BPF_RINGBUF_OUTPUT, pinned. */
+#define KEPT_RINGBUF(name, bytes)                                                                                      \
+	struct name##_table_t {                                                                                        \
+		int key;                                                                                               \
+		u32 leaf;                                                                                              \
+		int (*ringbuf_output)(void *, u64, u64);                                                               \
+		void *(*ringbuf_reserve)(u64);                                                                         \
+		void (*ringbuf_discard)(void *, u64);                                                                  \
+		void (*ringbuf_submit)(void *, u64);                                                                   \
+		u32 max_entries;                                                                                       \
+	};                                                                                                             \
+	__attribute__((section("maps/" KEPT("ringbuf", name)))) struct name##_table_t name = {.max_entries = (bytes)}
+
 #define MMAPABLE (1 << 10)   /* BPF_F_MMAPABLE */
 #define NO_PREALLOC (1 << 0) /* BPF_F_NO_PREALLOC */
 
@@ -31,6 +44,12 @@ KEPT_TABLE("hash", u64, u64, task_slots, TASKS, NO_PREALLOC);
 
 /* The owner words that the loader seeds a block with, or expects there. */
 KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);
+
+/* The final records of removed cgroups, newest over oldest: managed ones, then others, that they never push out. */
+KEPT_TABLE("array", u32, struct end, ends, 2 * ENDS, MMAPABLE);
+
+/* What wakes the agent. */
+KEPT_RINGBUF(notices, 65536);
 
 /* What loaded these programs, as JSON: agent/containeragent/loader/stamp.py. */
 struct stamp {

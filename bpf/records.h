@@ -93,5 +93,46 @@ struct state {
 	u64 tasks_lost;	     /* tasks that could not be entered, until the next scan of all tasks */
 	u64 pages_lost;	     /* events on page frames beyond the owner map */
 	u64 pages_unclaimed; /* page-cache pages of nobody (from before the load, or lost on a move) seen moving */
+	u64 ends;	     /* managed cgroups that ended; the record of the n-th is ends[(n - 1) % ENDS] */
+	u64 other_ends;	     /* other cgroups that ended; ends[ENDS + (n - 1) % ENDS] */
+	u64 managed_root;    /* slot of the cgroup that holds the managed ones; the agent's, 0 until it says so */
+	u64 notices_lost;    /* notices that found no room: nobody reads them, or not fast enough */
 	u64 spare[2];
+};
+
+#define ENDS 1024 /* final records of managed cgroups that are kept, and as many of others: the newest */
+#define END_REASON_BYTES 64
+#define END_PATH_BYTES 320
+
+/* What is left of a cgroup after it is removed. Written by the program on cgroup_rmdir, but for the reason. */
+struct end {
+	u64 sequence; /* of this end among its kind, from 1 on; 0 while the record is written */
+	u64 cgroup_id;
+	u64 born_ns; /* CLOCK_MONOTONIC; 0 if it was there before the programs were */
+	u64 died_ns;
+	s64 tasks_peak;
+	s64 forks;
+	s64 exits;
+	s64 pages; /* still charged to it or to what was below it */
+	s64 pages_peak;
+	s64 anon; /* still charged to itself */
+	s64 file;
+	s64 shmem;
+	u32 slot;
+	u32 partial;
+	u32 children;	/* slots below it that still have pages */
+	u32 path_bytes; /* with the NUL at its end; 0 if it could not be read */
+	u32 path_cut;	/* 1 if the path is longer than what is here */
+	u32 spare;
+	u8 reason[END_REASON_BYTES]; /* the agent's: why it ended */
+	u8 path[END_PATH_BYTES];     /* under the root of the hierarchy */
+};
+
+/* What wakes the agent: a record in the ring `notices`, which begins with its kind. */
+enum notice_kind { NOTICE_NONE, NOTICE_ENDED };
+
+struct notice {
+	u32 kind;
+	u32 slot;
+	u64 cgroup_id;
 };

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any, cast
 
 import numpy as np
 
+from containeragent.counters.ends import End
 from containeragent.counters.snapshot import COUNTERS, UNKNOWN, Health, Reading, Snapshot
 from containeragent.counters.source import Engine, Source
 
@@ -49,6 +51,16 @@ def snapshot(*tasks_by_id: tuple[int, int], **of_health: int) -> Snapshot:
     )
 
 
+def end(cgroup_id: int, path: str, **values: Any) -> End:
+    """A final record of just now, zeros but for `values`."""
+    zeros: dict[str, Any] = {field.name: 0 for field in dataclasses.fields(End)}
+    times = {"born_at": time.time() - 2, "died_at": time.time(), "died_ns": time.monotonic_ns()}
+    kinds = {"local": {"anon": 1, "file": 2, "shmem": 0}, "reason": "", "has_children": False, "partial_pages": False}
+    return End(
+        **zeros | times | kinds | {"cgroup_id": cgroup_id, "path": path, "path_cut": False, "managed": True} | values
+    )
+
+
 class FakeProgram:
     """One of our programs, as the kernel describes it."""
 
@@ -65,12 +77,26 @@ class FakeSource:
         self.slots: int | None = 16
         self.reason = ""
         self.swept = 0
+        self.ended: list[End] = []
+        self.explained: list[tuple[int, str]] = []
 
     def snapshot(self) -> Snapshot:
         """The one that was set."""
         return self.now
 
     settled = snapshot
+
+    def ends(self) -> list[End]:
+        """Those that were put into `ended`, once."""
+        found, self.ended = self.ended, []
+        return found
+
+    def manage(self, cgroup_id: int) -> None:
+        """Nothing."""
+
+    def explain(self, end: End, reason: str) -> None:
+        """Notes it by cgroup id."""
+        self.explained.append((end.cgroup_id, reason))
 
     def changed(self) -> None:
         """Nothing to do."""

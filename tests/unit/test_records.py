@@ -12,7 +12,7 @@ from containeragent.counters import records
 from containeragent.loader import engines, load, seed, sources
 from containeragent.loader.sources import folder
 
-_KINDS = {"s64": "i8", "u64": "u8", "u32": "u4"}
+_KINDS = {"s64": "i8", "u64": "u8", "u32": "u4", "u8": "u1"}
 
 
 def _header() -> str:
@@ -41,7 +41,7 @@ def _numpy_fields(dtype: np.dtype[np.void]) -> list[tuple[str, str, tuple[int, .
     found = []
     for name in dtype.names or ():
         field = dtype[name]
-        found.append((name, field.base.str.lstrip("<="), field.shape))
+        found.append((name, field.base.str.lstrip("<=|"), field.shape))
     return found
 
 
@@ -50,7 +50,7 @@ _PAIRS = {name.lower(): value for name, value in vars(records).items() if isinst
 
 def test_every_record_is_compared() -> None:
     """All structs of the header that the agent reads as arrays."""
-    assert {"row", "group", "slot", "state"} <= set(_PAIRS)
+    assert {"row", "group", "slot", "state", "end", "notice"} <= set(_PAIRS)
 
 
 @pytest.mark.parametrize("struct", sorted(_PAIRS))
@@ -81,6 +81,9 @@ def test_constants() -> None:
     assert constants["SLOT_ROOT"] == records.SLOT_ROOT
     assert constants["BLOCK_PAGES"] == records.BLOCK_PAGES == seed.BLOCK_PAGES
     assert constants["LAYOUT"] == sources.layout()
+    assert constants["ENDS"] == records.ENDS
+    kinds = re.search(r"enum notice_kind \{(.*?)\}", _header())
+    assert kinds and kinds[1].replace(" ", "").split(",")[records.NOTICE_ENDED] == "NOTICE_ENDED"
     states = re.search(r"enum slot_state \{(.*?)\}", _header())
     assert states and states[1].replace(" ", "") == "SLOT_FREE,SLOT_LIVE,SLOT_DEAD"
     assert (records.SLOT_FREE, records.SLOT_LIVE, records.SLOT_DEAD) == (0, 1, 2)
@@ -101,5 +104,5 @@ def test_every_map_is_kept(engine: engines.Engine) -> None:
     """What the sources let outlive the programs is what the loader pins."""
     text = sources.text(engine.sources)
     declared = re.findall(r"^KEPT_TABLE\(\"\w+\", .+?, .+?, (\w+), ", text, re.M)
-    declared += re.findall(r"^KEPT_QUEUE\((\w+),", text, re.M)
+    declared += re.findall(r"^KEPT_(?:QUEUE|RINGBUF)\((\w+),", text, re.M)
     assert sorted(declared) == sorted((*load.KEPT_MAPS, *engine.maps))

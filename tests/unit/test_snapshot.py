@@ -127,7 +127,9 @@ def test_partial_goes_up(maps: FakeMaps) -> None:
 
 def test_health(maps: FakeMaps) -> None:
     """Everything that the kernel side says of itself arrives."""
-    names = [name for name in STATE.names or () if name not in ("topology", "spare")]
+    names = [
+        name for name in STATE.names or () if name not in ("topology", "ends", "other_ends", "managed_root", "spare")
+    ]
     for at, name in enumerate(names):
         maps.state[name] = at + 11
     health = dataclasses.asdict(maps.reader().take().health)

@@ -39,6 +39,10 @@ class PathResolver:
                 self._known[cgroup_id] = known
         return known
 
+    def known(self, cgroup_id: int) -> str | None:
+        """The path as it was last looked up, also of a cgroup that is gone."""
+        return self._known.get(cgroup_id)
+
     def identity(self, path: str) -> int | None:
         """Id of the cgroup at a path under the mount, None when there is none."""
         parts = [part for part in path.split("/") if part]

@@ -24,14 +24,17 @@ Array = npt.NDArray[Any]
 
 
 class CounterMaps:
-    """`rows` is (cpus, slots), `groups` and `slots` are (slots,), `state` is one record."""
+    """`rows` is (cpus, slots), `groups` and `slots` are (slots,), `state` is one record, `ends` are (2 * ENDS,)."""
 
-    def __init__(self, *, rows: Array, groups: Array, slots: Array, state: Array, seed_words: Array) -> None:
+    def __init__(
+        self, *, rows: Array, groups: Array, slots: Array, state: Array, seed_words: Array, ends: Array
+    ) -> None:
         self.rows = rows
         self.groups = groups
         self.slots = slots
         self.state = state
         self.seed_words = seed_words
+        self.ends = ends
 
     def all_tasks(self) -> int:
         """Tasks counted on the whole host."""
@@ -39,7 +42,7 @@ class CounterMaps:
 
     @classmethod
     def from_descriptors(cls, descriptor_of: Callable[[str], int], stamp: Stamp, writable: bool = False) -> CounterMaps:
-        """Map them by name; with `writable`, `slots` and `seed_words` can be written."""
+        """Map them by name; with `writable`, all but `rows` and `groups` can be written."""
 
         def view(name: str, dtype: Any, count: int, write: bool = False) -> Array:
             memory = libbpf.map_memory(descriptor_of(name), write)
@@ -49,8 +52,9 @@ class CounterMaps:
             rows=view("rows", records.ROW, stamp.cpus * stamp.slots).reshape(stamp.cpus, stamp.slots),
             groups=view("groups", records.GROUP, stamp.slots),
             slots=view("slots", records.SLOT, stamp.slots, writable),
-            state=view("state", records.STATE, 1),
+            state=view("state", records.STATE, 1, writable),
             seed_words=view("seed_words", np.uint32, records.BLOCK_PAGES, writable),
+            ends=view("ends", records.END, 2 * records.ENDS, writable),
         )
 
     @classmethod

@@ -11,14 +11,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from containeragent import libbpf, tasks
 from containeragent.checks import Check
 from containeragent.counters import pinned_checks
+from containeragent.counters.ends import End, Ends
 from containeragent.counters.maps import CounterMaps
+from containeragent.counters.notices import Notices
 from containeragent.counters.pagescan import PageScanner
 from containeragent.counters.pageview import AskActive, PageView, of_counts
+from containeragent.counters.records import SLOT_LIVE
 from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Snapshot
 from containeragent.counters.source import Engine
@@ -44,7 +50,10 @@ class PinnedSource:
         self.pins = pins
         self._lock = threading.Lock()
         self._locks = contextlib.ExitStack()
+        self._managed_id = 0
+        self._listeners: dict[int, Callable[[list[bytes]], None]] = {}
         self._open(stamp)
+        self._notices = self._hear_notices()
 
     def _open(self, stamp: Stamp) -> None:
         pins = self.pins
@@ -58,11 +67,16 @@ class PinnedSource:
         self._settler = Settler()
         self._scanner = _page_scanner(descriptors["maps"]["owners"], stamp.blocks)
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks, unread=self._lock)
+        self._ends = Ends(maps.ends, maps.state)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
+
+    def _hear_notices(self) -> Notices:
+        return Notices(self._descriptors["maps"]["notices"], self._listeners)
 
     def close(self) -> None:
         """Let go of everything; what is pinned goes on counting."""
         self._locks.close()
+        self._notices.close()
         if self._scanner:
             self._scanner.close()
         _close(self._descriptors)
@@ -91,6 +105,31 @@ class PinnedSource:
         """The counters after the kernel has finished what it put off: exact at rest."""
         self._settler.settle()
         return self.snapshot()
+
+    def ends(self) -> list[End]:
+        """What ended since the last call; no peak is lower than one that was shown before."""
+        with self._lock:
+            found, reader = self._ends.new(), self._reader
+            return [
+                replace(end, peak_pages=max(end.peak_pages, reader.highest_pages(end.slot, end.cgroup_id)))
+                for end in found
+            ]
+
+    def explain(self, end: End, reason: str) -> None:
+        """Write the reason into the record, where a later agent finds it."""
+        with self._lock:
+            self._ends.explain(end, reason)
+
+    def manage(self, cgroup_id: int) -> None:
+        """The ends of cgroups below this one are told at once, and are not pushed out by those of others."""
+        self._managed_id = cgroup_id
+        slots = self._maps.slots
+        slot = np.flatnonzero((slots["cgroup_id"] == cgroup_id) & (slots["state"] == SLOT_LIVE))
+        self._maps.state["managed_root"] = slot[0] if len(slot) else 0
+
+    def listen(self, kind: int, hear: Callable[[list[bytes]], None]) -> None:
+        """Notices of a kind, as they come; before, what comes is dropped."""
+        self._listeners[kind] = hear
 
     def rescan(self, ask_active: AskActive) -> PageView | None:
         """Look at every page now; snapshots have what is found from then on. None if the kernel does not show it."""
@@ -166,8 +205,11 @@ class PinnedSource:
     def _follow(self, present: Stamp) -> None:
         """Let go of the replaced programs: they count as long as we hold them."""
         replaced, scanner = self._descriptors, self._scanner
+        self._notices.close()
         with self._lock:
             self._open(present)
+            self.manage(self._managed_id)
+        self._notices = self._hear_notices()
         if scanner:
             scanner.close()
         _close(replaced)

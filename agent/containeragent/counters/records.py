@@ -70,6 +70,42 @@ STATE = np.dtype(
         ("tasks_lost", "u8"),
         ("pages_lost", "u8"),
         ("pages_unclaimed", "u8"),
+        ("ends", "u8"),
+        ("other_ends", "u8"),
+        ("managed_root", "u8"),
+        ("notices_lost", "u8"),
         ("spare", "u8", (2,)),
     ]
 )
+
+ENDS = 1024
+END_REASON_BYTES = 64
+END_PATH_BYTES = 320
+
+END = np.dtype(
+    [
+        ("sequence", "u8"),
+        ("cgroup_id", "u8"),
+        ("born_ns", "u8"),
+        ("died_ns", "u8"),
+        ("tasks_peak", "i8"),
+        ("forks", "i8"),
+        ("exits", "i8"),
+        ("pages", "i8"),
+        ("pages_peak", "i8"),
+        ("anon", "i8"),
+        ("file", "i8"),
+        ("shmem", "i8"),
+        ("slot", "u4"),
+        ("partial", "u4"),
+        ("children", "u4"),
+        ("path_bytes", "u4"),
+        ("path_cut", "u4"),
+        ("spare", "u4"),
+        ("reason", "u1", (END_REASON_BYTES,)),
+        ("path", "u1", (END_PATH_BYTES,)),
+    ]
+)
+
+NOTICE_ENDED = 1
+NOTICE = np.dtype([("kind", "u4"), ("slot", "u4"), ("cgroup_id", "u8")])

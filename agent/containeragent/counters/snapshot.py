@@ -37,6 +37,7 @@ class Health:
     tasks_lost: int
     pages_lost: int
     pages_unclaimed: int
+    notices_lost: int
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,10 @@ class Peaks:
         self._ids[slots], self._highest[slots] = tree.ids, np.maximum(values, known)
         return self._highest[slots]
 
+    def of(self, slot: int, cgroup_id: int) -> int:
+        """The highest that was seen of a cgroup, which may be gone; 0 when it never was."""
+        return int(self._highest[slot]) if self._ids[slot] == cgroup_id else 0
+
 
 Columns = dict[str, Column]
 
@@ -169,6 +174,10 @@ class Reader:
         if self._topology is None or self._topology.generation != generation:
             self._topology = topology.build(generation, self._maps.slots.copy(), self._maps.groups["parent"].copy())
         return self._topology
+
+    def highest_pages(self, slot: int, cgroup_id: int) -> int:
+        """What snapshots ever gave as peak_pages of a cgroup that may be gone."""
+        return self._peaks.of(slot, cgroup_id)
 
     def see(self, view: PageView) -> None:
         """From now on, what the programs do not count is as this look found it."""
@@ -219,4 +228,5 @@ class Reader:
             tasks_lost=int(state["tasks_lost"]),
             pages_lost=int(state["pages_lost"]),
             pages_unclaimed=int(state["pages_unclaimed"]),
+            notices_lost=int(state["notices_lost"]),
         )

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from containeragent.checks import Check
+from containeragent.counters.ends import End
 from containeragent.counters.pageview import AskActive, PageView
 from containeragent.counters.snapshot import Snapshot
 from containeragent.libbpf import ProgramInfo
@@ -45,6 +46,18 @@ class Source(Protocol):
 
     def settled(self) -> Snapshot:
         """The counters after the kernel has finished what it put off: exact at rest."""
+
+    def ends(self) -> list[End]:
+        """Final records of cgroups that ended since the last call, oldest first."""
+
+    def explain(self, end: End, reason: str) -> None:
+        """Keep why it ended with its record, for the agent's successor too."""
+
+    def manage(self, cgroup_id: int) -> None:
+        """Say which cgroup the managed ones are below."""
+
+    def listen(self, kind: int, hear: Callable[[list[bytes]], None]) -> None:
+        """Have the kernel side's notices of a kind (records.NOTICE_...) told, in a thread of the source's."""
 
     def rescan(self, ask_active: AskActive) -> PageView | None:
         """Look at every page now, for what no event tells; None if this engine has no need of it, or is closed."""

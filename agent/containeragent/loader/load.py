@@ -43,6 +43,8 @@ KEPT_MAPS = (
     "free_slots",
     "task_slots",
     "seed_words",
+    "ends",
+    "notices",
     "stamp",
 )
 _OWN_MAPS = ("walks", *build.TAIL_CALLS)  # a new set of programs has its own

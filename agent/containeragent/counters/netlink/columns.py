@@ -61,7 +61,7 @@ def snapshot(rows: Sequence[Row], nodes: Sequence[Node] | None, page_size: int, 
         forks=_column(unknown if nodes is None else [node.forks for node in nodes]),
         exits=_column(unknown if nodes is None else [node.exits for node in nodes]),
         partial=np.zeros(len(rows), dtype=np.bool_),
-        health=Health(None, len(rows), 0, 0, lost, 0, 0),
+        health=Health(None, len(rows), 0, 0, lost, 0, 0, 0),
         index={number: at for at, number in enumerate(ids)},
     )
 

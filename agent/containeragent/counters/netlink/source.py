@@ -11,10 +11,11 @@ import logging
 import mmap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from containeragent.checks import Check
+from containeragent.counters.ends import End
 from containeragent.counters.netlink import checks, columns
 from containeragent.counters.netlink.connector import Connector
 from containeragent.counters.netlink.nodes import Node, Nodes
@@ -149,6 +150,19 @@ class NetlinkSource:
     def sweep(self) -> int:
         """Nothing is held that could be given back."""
         return 0
+
+    def ends(self) -> list[End]:
+        """None: no file says what a cgroup that is gone had."""
+        return []
+
+    def explain(self, end: End, reason: str) -> None:
+        """There are no records."""
+
+    def manage(self, cgroup_id: int) -> None:
+        """Nothing differs."""
+
+    def listen(self, kind: int, hear: Callable[[list[bytes]], None]) -> None:
+        """There are no notices."""
 
     def upkeep(self) -> None:
         """Read anew after events were lost, and now and then."""
