@@ -19,16 +19,21 @@ from prometheus_client import make_wsgi_app
 from containeragent import __version__, doctor, engines, metrics
 from containeragent.api.application import Application
 from containeragent.api.server import Server, UnixServer, tcp_server
+from containeragent.api.streams import Streams
 from containeragent.cgroups import root as cgroup_root
 from containeragent.cgroups.figures import Figures
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Tree
 from containeragent.config import Config
 from containeragent.containers.audit import Auditor
+from containeragent.containers.ended import Ended
 from containeragent.containers.service import Containers
 from containeragent.containers.view import Names
+from containeragent.counters.records import NOTICE_ENDED
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
+from containeragent.events.bus import Bus
+from containeragent.events.journal import Journal
 from containeragent.host import cgroup2
 from containeragent.rescan import Rescanner
 
@@ -37,16 +42,23 @@ log = logging.getLogger(__name__)
 _UPKEEP_SECONDS = 1.0
 
 
-def _services(config: Config, source: Source) -> tuple[list[Server], Rescanner]:
+def _services(config: Config, source: Source, bus: Bus, streams: Streams) -> tuple[list[Server], Rescanner]:
     mount = cgroup2.mount_point()
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
     resolver = PathResolver(mount)
+    source.manage(managed.stat().st_ino)
+    ended = Ended(source, names, bus, config.grace_seconds, known_path=resolver.known)
+    source.listen(NOTICE_ENDED, lambda _: ended.refresh())
+    ended.refresh()
     auditor = Auditor(source, Figures(mount, resolver))
-    containers = Containers(source, Tree(managed), resolver, names, auditor)
+    containers = Containers(source, Tree(managed), resolver, names, auditor, bus=bus, ended=ended)
     rescanner = Rescanner(auditor.look, containers.drift, config.rescan_percent, config.drift_seconds)
-    collector = metrics.ContainerCollector(source, names, resolver.paths, config.series_cap, lambda: rescanner.drift)
-    api = UnixServer(Path(config.socket), config.socket_group, Application(containers, doctor.document(source)))
+    collector = metrics.ContainerCollector(
+        source, names, resolver.paths, config.series_cap, lambda: rescanner.drift, bus=bus, ended=ended
+    )
+    application = Application(containers, doctor.document(source), bus, streams)
+    api = UnixServer(Path(config.socket), config.socket_group, application)
     scrape = tcp_server(config.metrics_address, make_wsgi_app(metrics.registry(collector)))
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
     return [api, scrape], rescanner
@@ -82,7 +94,11 @@ def run(config: Config) -> None:
     log.info("containeragent %s starts", __version__)
     with contextlib.ExitStack() as stack:
         source = engines.opened(config, stack)
-        servers, rescanner = _services(config, source)
+        bus = Bus()
+        stack.callback(Journal(bus).stop)
+        streams = Streams(bus)
+        stack.callback(streams.close)
+        servers, rescanner = _services(config, source, bus, streams)
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)

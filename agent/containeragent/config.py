@@ -33,6 +33,7 @@ class Config:
     engine: str = "auto"
     slots: int = 16384
     series_cap: int = 50000
+    grace_seconds: int = 300
     rescan_percent: float = 0.25
     drift_seconds: int = 300
 
@@ -54,6 +55,10 @@ def _check(config: Config, where: str) -> None:
         raise Refused("EINVAL", f"{where}: socket is longer than the 107 bytes that a Unix socket's path may have")
     if config.engine not in ENGINES:
         raise Refused("EINVAL", f"{where}: engine = {config.engine!r} is none of {', '.join(ENGINES)}")
+    _check_numbers(config, where)
+
+
+def _check_numbers(config: Config, where: str) -> None:
     if not 16 <= config.slots <= MOST_SLOTS:
         raise Refused("EINVAL", f"{where}: slots = {config.slots} is not between 16 and {MOST_SLOTS}")
     if not 0 <= config.rescan_percent <= 100:
@@ -62,6 +67,8 @@ def _check(config: Config, where: str) -> None:
         raise Refused("EINVAL", f"{where}: drift_seconds = {config.drift_seconds} is negative; 0 turns it off")
     if config.series_cap < 1:
         raise Refused("EINVAL", f"{where}: series_cap = {config.series_cap} is not positive")
+    if not 0 <= config.grace_seconds <= 86400:
+        raise Refused("EINVAL", f"{where}: grace_seconds = {config.grace_seconds} is not between 0 and 86400 (a day)")
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _FLAGS = {
     "engine": "auto, tracepoint, fentry or netlink.",
     "slots": "Cgroups that can be told apart at the same time.",
     "series_cap": "Most series of containers in one scrape.",
+    "grace_seconds": "How long the last numbers of a container that is gone are shown.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
     "drift_seconds": "Seconds from one audit for the metrics to the next; 0: none.",
 }

@@ -19,12 +19,16 @@ from prometheus_client.registry import Collector
 
 from containeragent import __version__
 from containeragent.containers.audit import Audit
-from containeragent.containers.view import Names
+from containeragent.containers.ended import Ended
+from containeragent.containers.view import Dead, Names
+from containeragent.counters.ends import last_snapshot
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.counters.source import Source
+from containeragent.events.bus import Bus
 
 _PREFIX = "containeragent_"
 Numbers = npt.NDArray[np.int64]
+Labels = list[tuple[int, list[str]]]  # position in a snapshot, label values
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ _SERIES = (
         lambda s, page: s.partial.astype(np.int64),
     ),
 )
-_PER_CONTAINER = len(_SERIES) + 1  # and _container_info
+_PER_CONTAINER = len(_SERIES) + 1  # and _container_info, or of a dead one _died_timestamp_seconds too
 
 
 class ContainerCollector(Collector):
@@ -79,6 +83,9 @@ class ContainerCollector(Collector):
         paths_of: Callable[[Sequence[int]], list[str | None]],
         series_cap: int,
         drift: Callable[[], Audit] = dict,
+        *,
+        bus: Bus | None = None,
+        ended: Ended | None = None,
     ) -> None:
         self._source = source
         self._names = names
@@ -86,6 +93,8 @@ class ContainerCollector(Collector):
         self._series_cap = series_cap
         self._most = max(1, series_cap // _PER_CONTAINER)
         self._drift = drift
+        self._bus = bus or Bus()
+        self._ended = ended or Ended(source, names, self._bus, 0)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: so the registry does not collect when it registers."""
@@ -98,11 +107,17 @@ class ContainerCollector(Collector):
         chosen = self._choose(snapshot)
         paths = self._paths_of(snapshot.cgroup_ids)
         labels = [(at, [path]) for at in chosen if (path := paths[at]) is not None]
+        dead = self._dead({path for path in paths if path is not None})
+        shown = dead[: max(0, self._most - len(chosen))]
+        last = last_snapshot([one.end for one in shown], snapshot.health)
+        dead_labels = [(at, [one.cgroup]) for at, one in enumerate(shown)]
         for series in _SERIES:
-            yield _family(series, snapshot, self._source.page_size, labels)
-        yield self._info(labels)
-        yield from drift_families(self._drift(), self._series_cap - len(labels) * _PER_CONTAINER)
-        yield from self._about_itself(snapshot, len(snapshot) - len(chosen))
+            yield _family(series, self._source.page_size, (snapshot, labels), (last, dead_labels))
+        yield self._info(labels + dead_labels)
+        yield _died(shown)
+        left = self._series_cap - (len(labels) + len(shown)) * _PER_CONTAINER
+        yield from drift_families(self._drift(), left)
+        yield from self._about_itself(snapshot, len(snapshot) - len(chosen) + len(dead) - len(shown))
         yield _gauge("collect_seconds", "Time this scrape took to collect.", time.perf_counter() - started)
 
     def _choose(self, snapshot: Snapshot) -> list[int]:
@@ -112,7 +127,16 @@ class ContainerCollector(Collector):
         weight = sum(np.maximum(snapshot.total[name], 0) for name in ("anon", "file", "tasks"))
         return sorted(np.argsort(weight)[::-1][: self._most].tolist())
 
-    def _info(self, labels: list[tuple[int, list[str]]]) -> Metric:
+    def _dead(self, living: set[str]) -> list[Dead]:
+        """The managed ones that are gone a short while, newest first, one a path and none whose path is taken again."""
+        newest_first = sorted(self._ended.dead(False), key=lambda one: one.end.died_at, reverse=True)
+        by_path: dict[str, Dead] = {}
+        for one in newest_first:
+            if one.cgroup not in living:
+                by_path.setdefault(one.cgroup, one)
+        return list(by_path.values())
+
+    def _info(self, labels: Labels) -> Metric:
         keys = ["cgroup", "name", "managed"]
         info = GaugeMetricFamily(_PREFIX + "container_info", "Names of the cgroup.", labels=keys)
         for _, (path,) in labels:
@@ -142,6 +166,9 @@ class ContainerCollector(Collector):
         lost.add_metric(["task"], health.tasks_lost)
         lost.add_metric(["page"], health.pages_lost)
         lost.add_metric(["unclaimed_page"], health.pages_unclaimed)
+        lost.add_metric(["notice"], health.notices_lost)
+        lost.add_metric(["final_record"], self._ended.missed + self._ended.dropped)
+        lost.add_metric(["follower"], self._bus.lost)
         yield lost
         yield from self._programs()
 
@@ -178,13 +205,22 @@ def drift_families(audit: Audit, most: int) -> tuple[Metric, Metric]:
     return tasks, pages
 
 
-def _family(series: _Series, snapshot: Snapshot, page_size: int, labels: list[tuple[int, list[str]]]) -> Metric:
+def _family(series: _Series, page_size: int, *parts: tuple[Snapshot, Labels]) -> Metric:
     kind = CounterMetricFamily if series.counter else GaugeMetricFamily
     family = kind(_PREFIX + series.name, series.help, labels=["cgroup"])
-    values = series.values(snapshot, page_size).tolist()
-    for at, label in labels:
-        if values[at] != UNKNOWN:
-            family.add_metric(label, values[at])
+    for snapshot, labels in parts:
+        values = series.values(snapshot, page_size).tolist()
+        for at, label in labels:
+            if values[at] != UNKNOWN:
+                family.add_metric(label, values[at])
+    return family
+
+
+def _died(dead: Sequence[Dead]) -> Metric:
+    text = "When the cgroup was removed; its last values stay for grace_seconds."
+    family = GaugeMetricFamily(_PREFIX + "died_timestamp_seconds", text, labels=["cgroup"])
+    for one in dead:
+        family.add_metric([one.cgroup], one.end.died_at)
     return family
 
 

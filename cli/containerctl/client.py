@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -70,9 +71,31 @@ class Client:
             raise self._strange(f"{method} {path} gave no JSON list of the right kind")
         return answer
 
+    def stream(self, path: str, query: Document) -> Iterator[Document]:
+        """JSON objects as the agent sends them, a line each, for as long as it lives; its end is a Failure."""
+        connection = _UnixConnection(self.path, self.timeout_seconds)
+        try:
+            connection.request("GET", _target(path, query))
+            sock = connection.sock  # http.client forgets it when the answer says that it is the last
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise self._refused(response.status, self._parsed(response.read(), response.status))
+            sock.settimeout(None)
+            while line := response.readline():
+                event = self._parsed(line, response.status)
+                if not isinstance(event, dict):
+                    raise self._strange(f"GET {path} gave no JSON objects")
+                yield event
+        except OSError as error:
+            raise self._unreachable(error) from error
+        except http.client.HTTPException as error:
+            raise self._ended() from error
+        finally:
+            connection.close()
+        raise self._ended()
+
     def _call(self, method: str, path: str, query: Document | None, body: Document | None) -> Any:
-        # surrogateescape: a name that is not UTF-8 reaches the agent byte for byte, for it to say what is wrong.
-        target = path + ("?" + urlencode(query, errors="surrogateescape", quote_via=quote) if query else "")
+        target = _target(path, query)
         connection = _UnixConnection(self.path, self.timeout_seconds)
         try:
             data = None if body is None else json.dumps(body).encode()
@@ -87,13 +110,16 @@ class Client:
             raise self._strange("that was no HTTP") from error
         finally:
             connection.close()
-        try:
-            answer = json.loads(text)
-        except ValueError as error:
-            raise self._strange(f"HTTP status {response.status} without JSON") from error
+        answer = self._parsed(text, response.status)
         if response.status >= 400:
             raise self._refused(response.status, answer)
         return answer
+
+    def _parsed(self, text: bytes, status: int) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise self._strange(f"HTTP status {status} without JSON") from error
 
     def _refused(self, status: int, answer: Any) -> Failure:
         match answer:
@@ -104,6 +130,9 @@ class Client:
     def _strange(self, what: str) -> Failure:
         message = f"strange answer at {self.path}: {what}; is it the agent, and of the same version?"
         return Failure("EPROTO", message, answered=False)
+
+    def _ended(self) -> Failure:
+        return Failure("ECONNRESET", f"the agent at {self.path} stopped; {JOURNAL}", answered=False)
 
     def _hung_up(self) -> Failure:
         message = f"the agent hung up before it answered at {self.path}; {JOURNAL}"
@@ -127,6 +156,11 @@ class Client:
             case _:
                 code, message = "EIO", f"cannot reach the agent at {path}: {error.strerror or error}"
         return Failure(code, message, answered=False)
+
+
+def _target(path: str, query: Document | None) -> str:
+    # surrogateescape: a name that is not UTF-8 reaches the agent byte for byte, for it to say what is wrong.
+    return path + ("?" + urlencode(query, errors="surrogateescape", quote_via=quote) if query else "")
 
 
 def _who_may(path: str) -> str:

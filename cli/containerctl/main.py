@@ -15,7 +15,7 @@ from containerctl.client import SOCKET, Failure
 from containerctl.commands import HELP_OPTIONS, Settings, json_option
 from containerctl.output import emit_json, escape
 
-COMMANDS = ("run", "create", "rm", "ls", "show", "attach", "detach", "tasks", "which", "audit", "doctor")
+COMMANDS = ("run", "create", "rm", "ls", "show", "attach", "detach", "tasks", "which", "events", "audit", "doctor")
 
 
 class LazyGroup(click.Group):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Documents of the API come in; JSON for scripts, and escaped text, bytes with units and tables for people go out."""
 
+import datetime
 import json
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,15 @@ def value(found: object) -> str:
         case dict():
             return ", ".join(f"{escape(str(key))} {value(item)}" for key, item in found.items())
     return escape(str(found))
+
+
+def local_time(text: object) -> str:
+    """The agent's UTC as the clock on the wall, to the millisecond; `-` when there is none."""
+    try:
+        moment = datetime.datetime.fromisoformat(str(text))
+    except ValueError:
+        return UNKNOWN
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> str:

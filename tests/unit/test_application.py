@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from containeragent.api.application import STATUS, Application
+from containeragent.api.streams import Handover
 from containeragent.containers.service import Caller, Containers
 from containeragent.errors import Refused
 
@@ -51,7 +52,9 @@ class Client:
             "X_REMOTE_UID": str(CALLER.uid),
         }
         started: list[Any] = []
-        text = b"".join(self.application(environ, lambda *arguments: started.extend(arguments)))
+        answer = self.application(environ, lambda *arguments: started.extend(arguments))
+        assert not isinstance(answer, Handover)
+        text = b"".join(answer)
         headers = dict(started[1])
         assert headers["Content-Type"] == "application/json" and int(headers["Content-Length"]) == len(text)
         return int(started[0].split()[0]), json.loads(text)
@@ -66,8 +69,8 @@ class Client:
 @pytest.mark.parametrize(
     "method, path, query, body, call",
     [
-        ("GET", "/v1/containers", "", "", ("documents", False)),
-        ("GET", "/v1/containers", "all=true", "", ("documents", True)),
+        ("GET", "/v1/containers", "", "", ("documents", False, False)),
+        ("GET", "/v1/containers", "all=true", "", ("documents", True, False)),
         ("POST", "/v1/containers", "", '{"name": "/a"}', ("create", "/a", False)),
         ("POST", "/v1/containers", "", '{"name": "/a", "parents": true}', ("create", "/a", True)),
         ("GET", "/v1/container", "name=/a%2Fb", "", ("show", "/a/b")),

@@ -13,7 +13,8 @@ PACKAGE = ROOT / "agent/containeragent"
 
 # Folders and modules that a part must not know: those that come after it in the flow of data.
 FORBIDDEN = {
-    "counters": ("loader", "containers", "api", "metrics", "agent", "doctor", "cgroups"),
+    "events": ("loader", "counters", "containers", "api", "metrics", "agent", "doctor", "cgroups", "host"),
+    "counters": ("loader", "containers", "api", "metrics", "agent", "doctor", "cgroups", "events"),
     "host": ("loader", "counters", "containers", "api", "metrics", "agent", "cgroups"),
     "cgroups": ("loader", "counters", "containers", "api", "metrics", "agent"),
     "containers": ("loader", "api", "metrics", "agent"),

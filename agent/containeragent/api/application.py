@@ -16,8 +16,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from containeragent.api import openapi
+from containeragent.api.streams import Handover, Streams
+from containeragent.cgroups import names
 from containeragent.containers.service import Caller, Containers
 from containeragent.errors import Refused
+from containeragent.events.bus import Bus
+from containeragent.events.event import Event
 
 log = logging.getLogger(__name__)
 
@@ -87,10 +91,15 @@ Handler = Callable[[Request], Any]
 class Application:
     """Callable as WSGI wants it."""
 
-    def __init__(self, containers: Containers, doctor: Callable[[], Any]) -> None:
+    def __init__(
+        self, containers: Containers, doctor: Callable[[], Any], bus: Bus | None = None, streams: Streams | None = None
+    ) -> None:
+        """Without `streams` events cannot be followed."""
         self._containers = containers
+        self._bus = bus or Bus()
+        self._streams = streams
         self._routes: dict[tuple[str, str], Handler] = {
-            ("GET", "/v1/containers"): lambda request: containers.documents(request.flag("all")),
+            ("GET", "/v1/containers"): lambda request: containers.documents(request.flag("all"), request.flag("dead")),
             ("POST", "/v1/containers"): self._create,
             ("GET", "/v1/container"): lambda request: containers.show(request.name()),
             ("DELETE", "/v1/container"): self._remove,
@@ -99,6 +108,7 @@ class Application:
             ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
+            ("GET", "/v1/events"): self._events,
             ("GET", "/v1/audit"): lambda request: containers.audit(request.query.get("name"), request.flag("all")),
             ("GET", "/v1/doctor"): lambda request: doctor(),
             ("GET", "/openapi.json"): lambda request: openapi.document(),
@@ -121,8 +131,23 @@ class Application:
         move = request.choice("move", True)
         return {"attached": self._containers.attach(request.name(), request.pids(), move, request.caller)}
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _events(self, request: Request) -> Any:
+        container = names.join(names.parse(request.query.get("container", "/")))
+        since = request.number("since") if "since" in request.query else None
+
+        def wanted(event: Event) -> bool:
+            return event.is_of(container)
+
+        if request.query.get("follow") != "1" and not request.flag("follow"):
+            return [event.document for event in self._bus.recent(wanted, since or 0)]
+        if self._streams is None:
+            raise Refused("ENOTSUP", "events cannot be followed here")
+        return self._streams.follow(wanted, since)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes] | Handover:
         status, document = self._answer(environ)
+        if isinstance(document, Handover):
+            return document
         body = json.dumps(document).encode() + b"\n"
         start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]

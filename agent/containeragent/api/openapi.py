@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from containeragent import __version__
+from containeragent.events.event import DETAILS
 
 _NUMBER = {"type": ["integer", "null"]}
 _FRACTION = {"type": ["number", "null"]}
@@ -23,6 +24,10 @@ def _reference(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _details() -> str:
+    return "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in DETAILS.items() if keys)
+
+
 _SCHEMAS: dict[str, Any] = {
     "Container": {
         "type": "object",
@@ -32,16 +37,34 @@ _SCHEMAS: dict[str, Any] = {
             "cgroup": {"type": "string", "description": "path under the cgroup2 mount"},
             "id": {"type": "integer"},
             "managed": {"type": "boolean"},
-            "state": {"enum": ["live", "freeing"]},
+            "state": {"enum": ["live", "freeing", "dead"], "description": "dead: removed; these are the last numbers"},
             "page_size": {"type": "integer"},
             "engine": {"type": "object"},
             "limit_mode": {"type": "object"},
             "notify_on_release": {"type": "boolean"},
             "partial_pages": {"type": "boolean", "description": "pages from before the load are missing"},
             "local": {"type": "object"},
+            "born_at": {"type": ["string", "null"], "format": "date-time", "description": "only of dead ones"},
+            "died_at": {"type": "string", "format": "date-time", "description": "only of dead ones"},
+            "reason": {"type": "string", "description": "why it ended; only of dead ones"},
+            "num_left_pages": {"type": "integer", "description": "still in use at its end; only of dead ones"},
             **dict.fromkeys(_COUNTERS, _NUMBER),
         },
         "required": ["name", "cgroup", "id", "page_size", "num_tasks"],
+    },
+    "Event": {
+        "type": "object",
+        "description": "Something that happened to a container. A gap before it is an event of kind lost.",
+        "properties": {
+            "sequence": {"type": "integer", "description": "from 1 on since the agent's start"},
+            "time": {"type": "string", "format": "date-time"},
+            "kind": {"enum": list(DETAILS)},
+            "container": {"type": "string"},
+            "cgroup": {"type": "string"},
+            "message": {"type": "string", "description": "one line for people"},
+            "details": {"type": "object", "description": "what the kind has: " + _details()},
+        },
+        "required": ["sequence", "time", "kind", "container", "cgroup", "message", "details"],
     },
     "Audit": {
         "type": "object",
@@ -157,11 +180,16 @@ def document() -> dict[str, Any]:
         "info": {"title": "containeragent", "version": __version__},
         "paths": {
             "/v1/containers": {
-                "get": _operation("All containers", many, _parameter("all", "boolean", False)),
+                "get": _operation(
+                    "All containers; with dead, also those that are gone a short while",
+                    many,
+                    _parameter("all", "boolean", False),
+                    _parameter("dead", "boolean", False),
+                ),
                 "post": _operation("Make a container", container, body="NewContainer", status="201"),
             },
             "/v1/container": {
-                "get": _operation("One container", container, name),
+                "get": _operation("A container, or the last gone of that name", container, name),
                 "delete": _operation("Remove a container", anything, name, _parameter("recursive", "boolean", False)),
             },
             "/v1/container/tasks": {
@@ -171,6 +199,15 @@ def document() -> dict[str, Any]:
             "/v1/container/kill": {"post": _operation("Kill all its tasks", anything, name)},
             "/v1/detach": {"post": _operation("Move tasks out of their containers", anything, body="Tasks")},
             "/v1/task": {"get": _operation("A task's container", anything, _parameter("pid", "integer", True))},
+            "/v1/events": {
+                "get": _operation(
+                    "The newest events, newest last; with follow, those to come as lines of JSON",
+                    {"type": "array", "items": _reference("Event")},
+                    _parameter("container", "string", False),
+                    _parameter("since", "integer", False),
+                    _parameter("follow", "boolean", False),
+                )
+            },
             "/v1/audit": {
                 "get": _operation(
                     "Our counters beside the kernel's",

@@ -19,6 +19,7 @@ from typing import Any
 from cheroot import wsgi
 from cheroot.server import HTTPConnection, HTTPRequest
 
+from containeragent.api.streams import Handover
 from containeragent.errors import Refused
 
 _BODY_BYTES = 1 << 20
@@ -32,6 +33,22 @@ class _Request(HTTPRequest):
         """`status` is as "413 Request Entity Too Large"."""
         error = {"code": "EINVAL", "message": msg or str(status).partition(" ")[2]}
         super().simple_response(status, json.dumps({"error": error}))
+
+
+class _Gateway(wsgi.Gateway_10):
+    """Lets the application give a connection away, with a Handover."""
+
+    def respond(self) -> None:
+        """Answer the request."""
+        answer = self.req.server.wsgi_app(self.env, self.start_response)
+        if not isinstance(answer, Handover):
+            for chunk in answer:
+                self.write(chunk)
+            return
+        # cheroot writes nothing more, and forgets the connection without shutting it down.
+        self.req.sent_headers = self.req.close_connection = self.req.conn.linger = True
+        answer.take(self.req.conn.socket.dup())
+        self.req.conn.socket.close()
 
 
 class _Connection(HTTPConnection):
@@ -76,6 +93,7 @@ class UnixServer(Server):
 
     def __init__(self, path: Path, group: str, application: Any) -> None:
         super().__init__(str(path), application, threads=4, peercreds_enabled=True, request_queue_size=64)
+        self.gateway = _Gateway
         self._group = group
 
     def bind_unix_socket(self, bind_addr: str) -> socket.socket:

@@ -12,15 +12,20 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from containeragent.cgroups import names
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.containers import audit, view
 from containeragent.containers.audit import Audit, Auditor
+from containeragent.containers.ended import Ended
 from containeragent.containers.view import Container, Document, Names
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
+from containeragent.events.bus import Bus
+from containeragent.events.event import ATTACHED, CREATED, DETACHED
 from containeragent.host import cgroup2, process, taskstats
 
 
@@ -35,12 +40,25 @@ class Caller:
 class Containers:
     """Containers under one cgroup root, and all other cgroups to look at."""
 
-    def __init__(self, source: Source, tree: Tree, resolver: PathResolver, name_rules: Names, auditor: Auditor) -> None:
+    def __init__(
+        self,
+        source: Source,
+        tree: Tree,
+        resolver: PathResolver,
+        name_rules: Names,
+        auditor: Auditor,
+        *,
+        bus: Bus | None = None,
+        ended: Ended | None = None,
+    ) -> None:
+        """Without a bus nobody is told; without `ended` nothing is known of those that are gone."""
         self._source = source
         self._auditor = auditor
         self._tree = tree
         self._resolver = resolver
         self._names = name_rules
+        self._bus = bus or Bus()
+        self._ended = ended or Ended(source, name_rules, self._bus, 0)
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -53,10 +71,17 @@ class Containers:
             finally:
                 self._source.changed()
 
-    def documents(self, all_cgroups: bool) -> list[Document]:
-        """Containers, sorted by path; with `all_cgroups` also those that are not managed."""
+    def documents(self, all_cgroups: bool, with_dead: bool = False) -> list[Document]:
+        """Containers, sorted by path; with `all_cgroups` also those that are not managed.
+
+        `with_dead` adds those that are gone, before a living one of the same path.
+        """
         page_size, engine = self._source.page_size, self._source.engine
-        return [view.document(container, page_size, engine) for container in self._all(all_cgroups)]
+        live = [view.document(container, page_size, engine) for container in self._all(all_cgroups)]
+        if not with_dead:
+            return live
+        dead = [view.dead_document(one, page_size, engine) for one in self._ended.dead(all_cgroups)]
+        return sorted(dead + live, key=lambda document: str(document["cgroup"]))
 
     def _all(self, all_cgroups: bool) -> list[Container]:
         snapshot = self._source.settled()
@@ -64,8 +89,15 @@ class Containers:
         return view.containers(snapshot, paths, self._names, all_cgroups)
 
     def show(self, name: str) -> Document:
-        """One container, or by its path an unmanaged cgroup."""
-        return view.document(self._find(name), self._source.page_size, self._source.engine)
+        """One container, or by its path an unmanaged cgroup; else the last one of that name that is gone."""
+        page_size, engine = self._source.page_size, self._source.engine
+        try:
+            return view.document(self._find(name), page_size, engine)
+        except Refused:
+            dead = self._ended.newest("/" + name.removeprefix("/"))
+            if dead is None:
+                raise
+            return view.dead_document(dead, page_size, engine)
 
     def _find(self, name: str) -> Container:
         try:
@@ -116,9 +148,14 @@ class Containers:
                 self._check_slot(parts, cgroup_id)
             except Refused:
                 for undone in reversed(made):
-                    self._tree.remove(undone)
+                    self._remove_one(undone, "its creation was undone", tell=False)
                 raise
+            for created in made:
+                self._publish(CREATED, created)
         return self.show(names.join(parts))
+
+    def _publish(self, kind: str, parts: Parts, **details: Any) -> None:
+        self._bus.publish(kind, names.join(parts), self._names.cgroup(parts), **details)
 
     def _create_missing(self, parts: Parts, made: list[Parts]) -> None:
         """Add to `made` what was made, so that the caller can undo it."""
@@ -147,17 +184,21 @@ class Containers:
             raise Refused("EBUSY", "the container / is the cgroup root, which stays as long as the agent runs")
         with self._changing():
             if not recursive:
-                self._tree.remove(parts)
+                self._remove_one(parts, "removed")
                 return [names.join(parts)]
-            self._kill(parts, caller)
-            return self._remove_below(parts)
+            killed = self._kill(parts, caller)
+            return self._remove_below(parts, _removed(killed))
 
-    def _remove_below(self, parts: Parts) -> list[str]:
+    def _remove_below(self, parts: Parts, reason: str) -> list[str]:
         removed: list[str] = []
         for child in self._tree.children(parts):
-            removed += self._remove_below((*parts, child))
-        self._tree.remove(parts)
+            removed += self._remove_below((*parts, child), f"removed with {names.join(parts)}")
+        self._remove_one(parts, reason)
         return [*removed, names.join(parts)]
+
+    def _remove_one(self, parts: Parts, reason: str, tell: bool = True) -> None:
+        with self._ended.removing(self._tree.identity(parts), self._names.cgroup(parts), reason, tell):
+            self._tree.remove(parts)
 
     def kill(self, name: str, caller: Caller) -> int:
         """SIGKILL to everything in a container and below; how many processes there were."""
@@ -224,12 +265,15 @@ class Containers:
         if not move and inside not in (None, "/", names.join(parts)):
             raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
         self._move(parts, target)
+        self._publish(ATTACHED, parts, task=_task(target), origin=inside)
 
     def _detach_one(self, pid: int, caller: Caller) -> None:
         target = _movable(pid, caller)
-        if self._names.managed(_cgroup_of(target)) in (None, "/"):
+        inside = self._names.managed(_cgroup_of(target))
+        if inside in (None, "/"):
             raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
         self._move((), target)
+        self._bus.publish(DETACHED, str(inside), f"{self._names.root}{inside}", task=_task(target))
 
     def _move(self, parts: Parts, target: int) -> None:
         """The process is held by a descriptor meanwhile, so that its id cannot become another's unnoticed."""
@@ -248,6 +292,19 @@ def _cgroup_of(task: int) -> str:
         return cgroup2.path_of_task(task)
     except (FileNotFoundError, ProcessLookupError):
         raise Refused("ESRCH", f"there is no task {task}") from None
+
+
+def _removed(killed: int) -> str:
+    return f"removed, {killed} process{'es' if killed > 1 else ''} killed" if killed else "removed"
+
+
+def _task(pid: int) -> Document:
+    """A task as events name it; its comm is None when it has gone meanwhile."""
+    try:
+        comm = Path(f"/proc/{pid}/comm").read_bytes().rstrip(b"\n").decode("utf-8", "backslashreplace")
+    except OSError:
+        return {"pid": pid, "comm": None}
+    return {"pid": pid, "comm": comm}
 
 
 def _movable(pid: int, caller: Caller) -> int:

@@ -6,11 +6,13 @@ In: a Snapshot and paths. Out: documents as `show --json` prints them. Unknown i
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from containeragent.cgroups.names import AGENT, LEAF, OWN
+from containeragent.counters.ends import End
 from containeragent.counters.snapshot import COUNTERS, Reading, Snapshot
 from containeragent.counters.source import Engine
 
@@ -41,6 +43,17 @@ class Names:
     def is_leaf(self, cgroup: str) -> bool:
         """Whether a cgroup is one of our own making inside a container."""
         return self.managed(cgroup) is not None and cgroup.rpartition("/")[2] in OWN
+
+
+@dataclass(frozen=True)
+class Dead:
+    """One cgroup that is gone."""
+
+    name: str
+    cgroup: str
+    managed: bool
+    end: End
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -118,3 +131,37 @@ def document(container: Container, page_size: int, engine: Engine) -> Document:
         "exits": reading.exits,
         "local": _numbers(reading.local),
     }
+
+
+def last_reading(end: End) -> Reading:
+    """The final record as a reading: pages are those left behind, and no task can be left."""
+    kinds = dict.fromkeys(COUNTERS, None) | {"tasks": 0}
+    local = kinds | end.local
+    return Reading(
+        cgroup_id=end.cgroup_id,
+        total=kinds if end.has_children else local,
+        local=local,
+        peak_tasks=end.peak_tasks,
+        peak_pages=end.peak_pages,
+        forks=end.forks,
+        exits=end.exits,
+        partial_pages=end.partial_pages,
+    )
+
+
+def dead_document(dead: Dead, page_size: int, engine: Engine) -> Document:
+    """As that of a living one, and when and why it ended."""
+    container = Container(dead.name, dead.cgroup, dead.managed, last_reading(dead.end))
+    return document(container, page_size, engine) | {
+        "state": "dead",
+        "born_at": _moment(dead.end.born_at),
+        "died_at": _moment(dead.end.died_at),
+        "reason": dead.reason,
+        "num_left_pages": dead.end.pages,
+    }
+
+
+def _moment(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="microseconds")

@@ -7,14 +7,17 @@ from typing import Any
 import click
 
 from containerctl.commands import Settings, command, container_name
-from containerctl.output import PARTIAL_FOOTNOTE, emit_json, pages, pairs, size, value
+from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, pairs, size, value
 
 
 @command("show web", "show --json web | jq .num_tasks")
 @click.argument("name", type=container_name)
 @click.pass_obj
 def show(settings: Settings, name: str) -> None:
-    """Show every counter of the container NAME; unknown is `-`."""
+    """Show every counter of the container NAME; unknown is `-`.
+
+    Of one that is gone a short while, its last: the state is `dead` then.
+    """
     container = settings.client().document("GET", "/v1/container", {"name": name})
     if settings.json:
         emit_json(container)
@@ -40,5 +43,7 @@ def _rows(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _text(document: dict[str, Any], key: str) -> str:
     if key == "page_size" and isinstance(document[key], int):
         return size(document[key])
+    if key in ("born_at", "died_at"):
+        return local_time(document[key])
     is_pages = (key.endswith("_pages") and key != "partial_pages") or key == "page_limit"
     return pages(document, key) if is_pages else value(document[key])

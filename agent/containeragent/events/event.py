@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can happen to a container, and one thing that happened.
+
+In: a kind and its details. Out: an Event with one line for people and one of JSON for programs, each made once however
+many read it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+CREATED, REMOVED, RELEASED, RENAMED = "created", "removed", "released", "renamed"
+ATTACHED, DETACHED = "attached", "detached"
+LIMIT_HIT, THROTTLE_BEGIN, THROTTLE_END = "limit_hit", "throttle_begin", "throttle_end"
+RECLAIM, KILL, OOM, MODE = "reclaim", "kill", "oom", "mode"
+LOST = "lost"  # events that a reader missed, and how many
+
+# The details that each kind has at least. A task is {"pid", "comm"} or None; pages are of the host's page size.
+DETAILS: dict[str, tuple[str, ...]] = {
+    CREATED: (),
+    REMOVED: ("reason",),
+    RELEASED: (),
+    RENAMED: ("to",),
+    ATTACHED: ("task", "origin"),
+    DETACHED: ("task",),
+    LIMIT_HIT: ("limit", "usage", "limit_value", "task"),  # limit: "tasks" or "pages"
+    THROTTLE_BEGIN: ("usage_pages", "limit_pages", "seconds"),
+    THROTTLE_END: ("usage_pages", "limit_pages", "seconds"),
+    RECLAIM: ("pages_before", "pages_after"),
+    KILL: ("reason",),
+    OOM: ("victim", "trigger"),
+    MODE: ("limit", "mode"),
+    LOST: ("events",),
+}
+
+_PHRASES = {
+    CREATED: "created",
+    REMOVED: "removed: {reason}",
+    RELEASED: "released: its last task ended",
+    RENAMED: "renamed to {to}",
+    ATTACHED: "attached {task}",
+    DETACHED: "detached {task}",
+    LIMIT_HIT: "limit hit: {usage} of {limit_value} {limit}, by {task}",
+    THROTTLE_BEGIN: "stopped for {seconds} s: {usage_pages} of {limit_pages} pages",
+    THROTTLE_END: "goes on after {seconds} s: {usage_pages} of {limit_pages} pages",
+    RECLAIM: "reclaimed: {pages_before} pages before, {pages_after} after",
+    KILL: "killed: {reason}",
+    OOM: "out of memory: victim {victim}, trigger {trigger}",
+    MODE: "limit of {limit} is held by: {mode}",
+    LOST: "{events} events were lost: this reader was too slow, or asked for too old ones",
+}
+
+
+def printable(text: str) -> str:
+    r"""One line that no terminal or log takes for more: what is not printable as \x0a."""
+    if text.isprintable():
+        return text
+    raw = [char if char.isprintable() else char.encode("utf-8", "surrogatepass") for char in text]
+    return "".join(part if isinstance(part, str) else "".join(f"\\x{byte:02x}" for byte in part) for part in raw)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, dict) and "pid" in value:
+        return f"task {value['pid']} ({value.get('comm') or 'unknown'})"
+    return str(value)
+
+
+@dataclass(frozen=True)
+class Event:
+    """`sequence` counts from 1 in the life of an agent, `time` is seconds since the epoch."""
+
+    sequence: int
+    time: float
+    kind: str
+    container: str
+    cgroup: str
+    details: dict[str, Any]
+
+    @property
+    def message(self) -> str:
+        """What happened, for people, on one line."""
+        given = dict.fromkeys(DETAILS[self.kind]) | self.details
+        text = _PHRASES[self.kind].format_map({key: _shown(value) for key, value in given.items()})
+        text = text.replace("removed: removed", "removed", 1)
+        return printable(f"{text} (dry run)" if self.details.get("dry_run") else text)
+
+    @functools.cached_property
+    def document(self) -> dict[str, Any]:
+        """As the API gives it."""
+        moment = datetime.datetime.fromtimestamp(self.time, datetime.UTC)
+        return {
+            "sequence": self.sequence,
+            "time": moment.isoformat(timespec="microseconds"),
+            "kind": self.kind,
+            "container": self.container,
+            "cgroup": self.cgroup,
+            "message": self.message,
+            "details": self.details,
+        }
+
+    @functools.cached_property
+    def line(self) -> bytes:
+        """The document as one line of JSON."""
+        return json.dumps(self.document).encode() + b"\n"
+
+    def is_of(self, container: str) -> bool:
+        """Whether it happened to a container or to one below it."""
+        return container in ("/", self.container) or self.container.startswith(container + "/")
