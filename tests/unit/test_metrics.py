@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -10,9 +11,12 @@ from prometheus_client import generate_latest, parser
 
 from containeragent import metrics
 from containeragent.containers.audit import Line
+from containeragent.containers.ended import Ended
 from containeragent.containers.view import Names
+from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
-from tests.unit.snapshots import PAGE_BYTES, FakeSource, snapshot
+from containeragent.events.bus import Bus
+from tests.unit.snapshots import PAGE_BYTES, FakeSource, end, snapshot
 
 PATHS: dict[int, str | None] = {1: "/", 2: "/containers", 3: "/containers/web", 4: '/x"\\\n', 5: None}
 
@@ -22,10 +26,13 @@ def paths_of(cgroup_ids: Sequence[int]) -> list[str | None]:
     return [PATHS.get(number, f"/c{number}") for number in cgroup_ids]
 
 
-def scraped(now: Snapshot, series_cap: int = 50000) -> dict[str, dict[str, float]]:
+def scraped(now: Snapshot, series_cap: int = 50000, ended: Sequence[End] = ()) -> dict[str, dict[str, float]]:
     """Values by name and cgroup ("" where there is none), after the text format and back."""
-    source = FakeSource(now).as_source()
-    collector = metrics.ContainerCollector(source, Names("/containers"), paths_of, series_cap)
+    fake, names, bus = FakeSource(now), Names("/containers"), Bus()
+    fake.ended = list(ended)
+    source = fake.as_source()
+    dead = Ended(source, names, bus, 300)
+    collector = metrics.ContainerCollector(source, names, paths_of, series_cap, bus=bus, ended=dead)
     text = generate_latest(metrics.registry(collector)).decode()
     found: dict[str, dict[str, float]] = {}
     for family in parser.text_string_to_metric_families(text):
@@ -120,3 +127,28 @@ def test_drift_fits_into_the_cap(most: int, left: int) -> None:
     found = drifted(most)
     assert found["containeragent_drift_pages"] == [("/db", "shmem", -5)][:left]
     assert found["containeragent_drift_tasks"] == []
+
+
+def test_the_dead_keep_their_last_values() -> None:
+    """One a path, the newest, and none whose path lives; what is unknown of them is absent; not those of others."""
+    ended = [
+        end(70, "/containers/gone", forks=1, died_at=time.time() - 9),
+        end(71, "/containers/gone", forks=23, peak_pages=50, local={"anon": 5, "file": 6, "shmem": 1}),
+        end(72, "/containers/web", forks=99),
+        end(73, "/user.slice", managed=False),
+    ]
+    found = scraped(snapshot((3, 2)), ended=ended)
+    assert found["forks_total"] == {"/containers/web": 25, "/containers/gone": 23}
+    assert found["anon_bytes"]["/containers/gone"] == 5 * PAGE_BYTES
+    assert found["memory_peak_bytes"]["/containers/gone"] == 50 * PAGE_BYTES
+    assert "active_bytes" not in found and found["file_mapped_bytes"].keys() == {"/containers/web"}
+    assert found["died_timestamp_seconds"] == {"/containers/gone": pytest.approx(time.time(), abs=30)}
+    assert found["container_info"].keys() == {"/containers/web", "/containers/gone"}
+
+
+def test_the_dead_come_after_the_living_in_the_cap() -> None:
+    """The newest first; the others are counted."""
+    ended = [end(70 + number, f"/containers/{number}", died_at=time.time() - number) for number in range(4)]
+    found = scraped(snapshot((3, 2)), 3 * metrics._PER_CONTAINER, ended)
+    assert found["forks_total"].keys() == {"/containers/web", "/containers/0", "/containers/1"}
+    assert found["containers_dropped"] == {"": 2}

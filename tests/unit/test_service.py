@@ -16,6 +16,7 @@ from containeragent.containers.audit import Auditor
 from containeragent.containers.service import Caller, Containers
 from containeragent.containers.view import Names
 from containeragent.errors import Refused
+from containeragent.events.bus import Bus
 from containeragent.host import cgroup2, process
 from containeragent.host.process import Process
 from tests.unit.snapshots import FakeSource, snapshot
@@ -84,7 +85,10 @@ class Service:
         self.found: dict[int, Process] = {}
         resolver = cast(PathResolver, self)
         auditor = Auditor(self.source.as_source(), cast(Figures, self))
-        self.containers = Containers(self.source.as_source(), cast(Tree, self.tree), resolver, Names("/root"), auditor)
+        self.bus = Bus()
+        self.containers = Containers(
+            self.source.as_source(), cast(Tree, self.tree), resolver, Names("/root"), auditor, bus=self.bus
+        )
         monkeypatch.setattr(process, "look_up", self.found.get)
         monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: self.cgroup)
         monkeypatch.setattr(os, "pidfd_open", lambda pid: os.open("/dev/null", os.O_RDONLY))
@@ -92,6 +96,10 @@ class Service:
     def identity(self, path: str) -> int | None:
         """As PathResolver."""
         return {"/": 30, "/other": 31}.get(path)
+
+    def told(self) -> list[tuple[str, str]]:
+        """Kinds and containers of the events so far."""
+        return [(event.kind, event.container) for event in self.bus.recent(lambda _: True)]
 
     def task(self, pid: int, **values: Any) -> None:
         """A task of root, its own process, unless `values` say otherwise."""
@@ -128,6 +136,7 @@ def test_create_with_parents_is_undone(made: Service, failing: Parts) -> None:
     made.tree.fails[failing] = "EAGAIN"
     assert code(made.containers.create, "/a/b/c", True) == "EAGAIN"
     assert set(made.tree.ids) == {(), ("web",)}
+    assert made.told() == []
 
 
 def test_create_leaves_parents_that_were_there(made: Service) -> None:
@@ -269,3 +278,24 @@ def test_a_task_that_ends_between_two_looks(made: Service, monkeypatch: pytest.M
     monkeypatch.setattr(cgroup2, "path_of_task", _gone)
     assert code(made.containers.attach, "/web", [7], True, ROOT) == "ESRCH"
     assert code(made.containers.detach, [7], ROOT) == "ESRCH"
+
+
+def test_events(made: Service) -> None:
+    """What was done is told, of each container and task, when it is done; a removal with its reason."""
+    made.containers.create("/a/b", True)
+    made.containers.attach("/web", [7], True, ROOT)
+    made.cgroup = "/root/web"
+    made.containers.detach([7], ROOT)
+    made.containers.remove("/a", True, ROOT)
+    assert made.told() == [
+        ("created", "/a"),
+        ("created", "/a/b"),
+        ("attached", "/web"),
+        ("detached", "/web"),
+        ("removed", "/a/b"),
+        ("removed", "/a"),
+    ]
+    events = made.bus.recent(lambda _: True)
+    assert [event.cgroup for event in events[:4]] == ["/root/a", "/root/a/b", "/root/web", "/root/web"]
+    assert [event.details["task"]["pid"] for event in events[2:4]] == [7, 7]
+    assert [event.details["reason"] for event in events[4:]] == ["removed with /a", "removed, 2 processes killed"]
