@@ -118,7 +118,8 @@ def test_the_cap_drops_and_counts(make_agent: MakeAgent) -> None:
     samples = series(agent)
     of_containers = [labels for name, labels in samples if name in PER_CONTAINER or dict(labels).get("cgroup")]
     assert 0 < len(of_containers) <= 20
-    cgroups = {dict(labels)["cgroup"] for labels in of_containers}
+    # Drift may be of a container whose counters were left out.
+    cgroups = {dict(labels)["cgroup"] for name, labels in samples if name in PER_CONTAINER}
     assert "/" in cgroups
     counted, dropped = samples["containers", frozenset()], samples["containers_dropped", frozenset()]
     assert dropped == counted - len(cgroups) and counted >= 7
