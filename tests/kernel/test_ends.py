@@ -19,7 +19,7 @@ from containeragent.counters.notices import Notices
 from containeragent.counters.records import NOTICE, NOTICE_ENDED
 from containeragent.loader.load import load
 from tests.kernel.conftest import MakeContainer
-from tests.kernel.support.counting import Counting
+from tests.kernel.support.counting import Counting, no_say
 from tests.kernel.support.waiting import until
 
 BATCHED_PAGES = 31 * (os.cpu_count() or 1)  # that wait for their list; freed only after that (mm/swap.c)
@@ -182,15 +182,20 @@ def test_nobody_listens(counting: Counting, managed: Path) -> None:
     assert len(reader.of(managed)) == 1024
 
 
-def test_records_outlive_a_replacement_of_the_programs(counting: Counting, managed: Path) -> None:
-    """And each end is recorded once while both sets count."""
-    (managed / "before").mkdir()
-    (managed / "before").rmdir()
-    last = int(counting.maps.state["ends"][0])
-    load(counting.options, True, lambda _: None)
-    counting.map_again()
-    assert int(counting.maps.state["ends"][0]) == last
-    reader = Reader(counting)
-    (managed / "after").mkdir()
-    (managed / "after").rmdir()
-    assert [end.path for end in reader.of(managed)] == [f"/{managed.name}/after"]
+def test_records_outlive_a_replacement_of_the_programs(make_container: MakeContainer) -> None:
+    """And each end is recorded once while both sets count: the replaced ones do in this process as long as it lives."""
+    counting = Counting("ends")
+    try:
+        container = make_container("managed")
+        folder = container.path
+        counting.maps.state["managed_root"] = counting.slot(container)
+        (folder / "before").mkdir()
+        (folder / "before").rmdir()
+        load(counting.options, True, no_say)
+        counting.map_again()
+        (folder / "after").mkdir()
+        (folder / "after").rmdir()
+        ends = Ends(counting.maps.ends, counting.maps.state).new()
+        assert [end.path for end in ends if end.managed] == [f"/{folder.name}/before", f"/{folder.name}/after"]
+    finally:
+        counting.close()
