@@ -79,18 +79,11 @@ static __always_inline u32 begin_cgroup(u64 id, u64 parent_id, u32 level, bool e
 /* The counters as they are now; rows are cleared when the slot is freed. */
 static __always_inline void record_counters(struct end *end, u32 number, struct group *group)
 {
-	s64 pages = group->pages;
-	end->anon = end->file = end->shmem = 0;
-	for (u32 cpu = 0; cpu < CPUS; cpu++) {
-		u32 key = cpu * SLOTS + number;
-		struct row *row = rows.lookup(&key);
-		if (!row)
-			continue;
-		end->anon += row->alloc_anon - row->free_anon - row->add_from_anon + row->adjust_anon;
-		end->file += row->add_file + row->add_from_anon - row->free_file - row->delete_file + row->adjust_file;
-		end->shmem += row->adjust_shmem - row->free_shmem - row->delete_shmem;
-		pages += unpublished(row);
-	}
+	struct sums sums = sums_of(number);
+	s64 pages = group->pages + sums.held_back;
+	end->anon = sums.anon;
+	end->file = sums.file;
+	end->shmem = sums.shmem;
 	end->pages = pages;
 	end->pages_peak = group->pages_peak > pages ? group->pages_peak : pages;
 	end->tasks_peak = group->tasks_peak;

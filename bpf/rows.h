@@ -63,7 +63,7 @@ static __always_inline bool ever_counted(u32 slot)
 	return seen;
 }
 
-static __always_inline s64 pages_of(u32 slot)
+static __always_inline struct sums sums_of(u32 slot)
 {
 	struct sums sums = {};
 	for (u32 cpu = 0; cpu < CPUS; cpu++) {
@@ -72,6 +72,12 @@ static __always_inline s64 pages_of(u32 slot)
 		if (row)
 			add_row(&sums, row);
 	}
+	return sums;
+}
+
+static __always_inline s64 pages_of(u32 slot)
+{
+	struct sums sums = sums_of(slot);
 	return sums.anon + sums.file;
 }
 
