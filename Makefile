@@ -2,13 +2,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-test run test check lint format test-vm vm vm-shell bench lock clean
+.PHONY: help setup setup-dev setup-test run test check lint units format test-vm vm vm-shell bench install uninstall \
+	lock clean
 
 PYTHON := .venv/bin/python
 # Options of the agent, of pytest and of the benchmark: make run ARGS="--engine tracepoint"
 ARGS :=
 # Of the guest: make vm KERNEL=6.1 ARGS="tests/kernel -k anon"
 KERNEL := 6.12
+PREFIX := /usr/local
+DESTDIR :=
 UV := uv==0.13.9
 LOCK := build/lock/bin/uv --no-cache pip compile pyproject.toml --group build --universal --fork-strategy fewest \
 	--python /usr/bin/python3 --python-version 3.11 --upgrade --generate-hashes \
@@ -39,7 +42,7 @@ test: lint $(if $(ARGS),,setup-test) ## set up what is missing, then run the che
 check: lint ## the fast part: lint, types, layout, unit tests
 	$(PYTHON) -m pytest -q tests/unit $(ARGS)
 
-lint: setup-dev
+lint: setup-dev units
 	.venv/bin/ruff check --quiet --output-format concise
 	.venv/bin/ruff format --check --output-format concise
 	$(PYTHON) -m mypy --no-error-summary
@@ -55,6 +58,12 @@ vm: setup-test ## the same in one guest: make vm KERNEL=6.1 ARGS="tests/kernel -
 
 vm-shell: setup-test ## a root shell in a guest, in a copy of this checkout: make vm-shell KERNEL=6.1
 	@$(PYTHON) -m tests.vm shell --kernel $(KERNEL)
+# Copies that name the command of .venv, because systemd-analyze wants one that is there.
+units: setup-dev
+	@! command -v systemd-analyze > /dev/null || { rm -rf build/units; mkdir -p build/units; \
+	for unit in deploy/systemd/*.service deploy/systemd/*.slice; do \
+		sed 's,/usr/local/bin/,$(CURDIR)/.venv/bin/,' $$unit > build/units/$${unit##*/}; done; \
+	systemd-analyze --man=no verify build/units/*; }
 
 format: setup-dev ## lay every source file out as check wants it
 	.venv/bin/ruff check --quiet --fix --select I
@@ -63,6 +72,12 @@ format: setup-dev ## lay every source file out as check wants it
 
 bench: setup ## measure the cost of counting and of reading, beside peers (as root)
 	@exec $(PYTHON) -m bench $(ARGS)
+
+install: setup ## install under PREFIX (/usr/local) with systemd units; with DESTDIR, for a package (as root)
+	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) deploy/install.sh install
+
+uninstall: ## stop it and take everything away that install put there (as root)
+	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) deploy/install.sh uninstall
 
 lock: ## bring requirements.lock and requirements-dev.lock to the newest versions that pyproject.toml allows
 	@/usr/bin/python3 -m venv build/lock

@@ -7,6 +7,7 @@ BPF engines count whether or not it lives; what it does itself is reading, answe
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -34,8 +35,9 @@ from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.journal import Journal
-from containeragent.host import cgroup2
+from containeragent.host import cgroup2, process
 from containeragent.rescan import Rescanner
+from containeragent.service_manager import ServiceManager
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +73,11 @@ def _start(server: Server) -> None:
         raise Refused("EADDRINUSE", f"cannot listen on {server.bind_addr}: {error.strerror or error}") from None
 
 
-def _until_stopped(source: Source, stopped: threading.Event) -> None:
-    while not stopped.wait(_UPKEEP_SECONDS):
+def _until_stopped(source: Source, stopped: threading.Event, manager: ServiceManager) -> None:
+    """Every round is a sign of life: a loop that hangs is noticed and the agent started again."""
+    pause_seconds = min(_UPKEEP_SECONDS, (manager.watchdog_seconds or _UPKEEP_SECONDS) / 2)
+    while not stopped.wait(pause_seconds):
+        manager.alive()
         try:
             source.upkeep()
         except (Refused, OSError) as error:
@@ -81,7 +86,9 @@ def _until_stopped(source: Source, stopped: threading.Event) -> None:
 
 def run(config: Config) -> None:
     """Serve until SIGTERM or SIGINT. What is pinned goes on counting."""
-    if os.geteuid() != 0:
+    faulthandler.enable()  # where its threads were, when the watchdog ends it (SIGABRT)
+    manager = ServiceManager(os.environ)
+    if os.geteuid() and not process.has_capabilities():
         raise Refused("EPERM", "the agent needs root; run it with sudo or as the systemd service")
     stopped = threading.Event()
 
@@ -106,5 +113,7 @@ def run(config: Config) -> None:
             rescanner.start()
             stack.callback(rescanner.stop)
         log.info("serving the API on %s and metrics on http://%s/metrics", config.socket, config.metrics_address)
-        _until_stopped(source, stopped)
+        manager.ready(f"serving {config.socket} and http://{config.metrics_address}/metrics")
+        _until_stopped(source, stopped, manager)
+        manager.stopping()
     log.info("stopped")

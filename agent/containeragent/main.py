@@ -14,7 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only sums here; a po
 
 import click
 
-from containeragent import __version__, config
+from containeragent import __version__, config, service_manager
 from containeragent.errors import Refused
 
 _FLAGS = {
@@ -122,7 +122,7 @@ def check(file: Path | None, **flags: Any) -> None:
 
 def main() -> None:
     """Entry point: every error is one line; 1 refused or failed, 2 wrong usage, 3 the host does not let BPF count."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+    service_manager.log_to_stderr(os.environ)
     try:
         sys.exit(cli.main(standalone_mode=False))
     except click.UsageError as error:
@@ -135,7 +135,10 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"containeragent: {' '.join(message.split())}", file=sys.stderr)
+    line = f"containeragent: {' '.join(message.split())}"
+    if service_manager.goes_to_journal(sys.stderr, os.environ):
+        line = f"<{service_manager.priority(logging.ERROR)}>{line}"
+    print(line, file=sys.stderr)
     sys.exit(status)
 
 

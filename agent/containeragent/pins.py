@@ -25,7 +25,10 @@ KINDS = ("maps", "programs", "links")
 @contextlib.contextmanager
 def locked(folder: Path, busy: Refused) -> Iterator[None]:
     """Hold the lock of a folder; `busy` is raised when somebody else does."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused.of_errno(error.errno or errno.EIO, f"{folder} cannot be opened", "run as root") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -71,3 +71,15 @@ def test_the_agents_own_when_it_is_delegated(mount: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(root, "_is_delegated", lambda folder: folder == mount / "slice")
     assert root.find(mount, None) == mount / "slice"
     assert (mount / "slice" / "-agent" / "cgroup.procs").read_text() == "0"
+
+
+def test_of_the_containers_service(mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent's service names it; systemd must have made and delegated it. A root that is named goes first."""
+    monkeypatch.setenv(root.SERVICE, "/slice/containers.service")
+    monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: "/slice")
+    monkeypatch.setattr(root, "_is_delegated", lambda folder: folder.is_dir())
+    with pytest.raises(Refused, match=r"systemctl restart containers\.service"):
+        root.find(mount, None)
+    (mount / "slice" / "containers.service").mkdir()
+    assert root.find(mount, None) == mount / "slice" / "containers.service"
+    assert root.find(mount, mount / "own") == mount / "own"

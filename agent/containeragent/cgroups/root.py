@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which cgroup holds the managed containers.
 
-The agent's own, when systemd delegated it (Delegate=yes sets an extended attribute); else one that is named, or
-`containers` under the cgroup2 mount.
+One that is named; else the cgroup of the systemd service for containers, which the agent's service names; else the
+agent's own, when systemd delegated it (Delegate=yes sets an extended attribute); else `containers` under the mount.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from containeragent.errors import Refused
 from containeragent.host import cgroup2
 
 DEFAULT = "containers"
+# In the environment, from deploy/systemd/containeragent.service: a path under the mount.
+SERVICE = "CONTAINERAGENT_CONTAINERS_CGROUP"
 _DELEGATED = ("trusted.delegate", "user.delegate")  # systemd.resource-control(5), Delegate=
 
 
@@ -41,10 +43,22 @@ def _own(mount: Path) -> Path | None:
     return own
 
 
+def _of_service(mount: Path) -> Path | None:
+    """It is systemd's to make and to delegate."""
+    named = os.environ.get(SERVICE)
+    if not named:
+        return None
+    folder = mount / named.lstrip("/")
+    if not _is_delegated(folder):
+        message = f"cgroup {folder} is missing or was not delegated; run systemctl restart {folder.name}"
+        raise Refused("ENOENT", message)
+    return folder
+
+
 def find(mount: Path, wanted: Path | None) -> Path:
     """The cgroup root, made if it is missing."""
     if wanted is None:
-        return _own(mount) or _made(mount, mount / DEFAULT)
+        return _of_service(mount) or _own(mount) or _made(mount, mount / DEFAULT)
     return _made(mount, wanted)
 
 

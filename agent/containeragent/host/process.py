@@ -20,6 +20,12 @@ class Process:
     kernel_thread: bool
 
 
+def has_capabilities(proc: Path = Path("/proc")) -> bool:
+    """Whether we have any capability (capabilities(7)), as a service with another user than root may."""
+    status = (proc / "self" / "status").read_text()
+    return any(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+
+
 def look_up(task: int, proc: Path = Path("/proc")) -> Process | None:
     """A task, or None when there is none with that id."""
     try:

@@ -76,7 +76,7 @@ class Options:
 def prepare_host(options: Options, say: Say) -> None:
     """What must be there before anything is compiled; mounts what is missing."""
     if os.geteuid() != 0:
-        raise Refused("EPERM", "loading BPF programs needs root; run it with sudo or as the systemd service")
+        raise Refused("EPERM", "loading BPF programs needs root; use sudo, or systemctl restart containeragent-load")
     if not mounts.is_inside(options.bpffs, "bpf"):
         if not options.bpffs.is_relative_to(BPFFS):
             raise Refused("EINVAL", f"--bpffs {options.bpffs} is not on a BPF file system; mount one there first")
@@ -223,7 +223,7 @@ def _load_locked(pins: Pins, options: Options, replace: bool, say: Say) -> Stamp
 def unload(bpffs: Path, say: Say) -> None:
     """Remove every pin: counting ends. Refused while an agent runs on them."""
     if os.geteuid() != 0:
-        raise Refused("EPERM", "removing the pins needs root; run it with sudo")
+        raise Refused("EPERM", "removing the pins needs root; use sudo, or systemctl stop containeragent-load")
     if not bpffs.is_dir():
         say("nothing is loaded")
         return

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent as a service of systemd, from make install to make uninstall. It is started once for all of them."""
+
+from __future__ import annotations
+
+import grp
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.support import command
+from tests.e2e.support.command import NOBODY
+from tests.e2e.support.processes import PYTHON, SLEEP, inside, is_gone
+from tests.e2e.support.waiting import until
+from tests.guest.support.installation import (
+    AGENT,
+    CONFIG,
+    CONTAINERS,
+    LOAD,
+    PATIENCE_SECONDS,
+    PINS,
+    ROOT,
+    at_rest,
+    counters,
+    ctl,
+    journal,
+    run,
+    shown,
+    traces,
+    until_restarted,
+    until_shown,
+)
+
+FORKS = "import os\nfor _ in range(23):\n os.waitpid(os.fork() or os._exit(0), 0)"
+DROP_IN = Path(f"/run/systemd/system/{AGENT}.d/test.conf")
+MOST_EXPOSURE = 20  # tenths
+CAPABILITIES = {1, 2, 38, 39}  # linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, PERFMON, BPF
+
+
+@pytest.fixture(scope="module")
+def before() -> Iterator[dict[str, Any]]:
+    """What there was before it was installed and started."""
+    found = traces()
+    run("make", "install")
+    run("systemctl", "enable", "--now", AGENT)
+    yield found
+    if Path("/usr/local/lib/containeragent").exists():
+        run("make", "uninstall")
+
+
+@pytest.fixture
+def web(before: dict[str, Any]) -> Iterator[int]:
+    """A container /web with one task that is at rest, and an empty one."""
+    ctl("create", "web")
+    ctl("create", "empty")
+    with inside(ROOT / "web", SLEEP) as process:
+        try:
+            yield process.pid
+        finally:
+            for name in ("web", "empty"):
+                ctl("rm", name, "--recursive")
+
+
+def main_pid() -> int:
+    """Of the running agent."""
+    return int(shown(AGENT, "MainPID"))
+
+
+def test_ready_when_it_is_started(before: dict[str, Any]) -> None:
+    """`systemctl start` returned, so everything answers; and the agent has no right that it does not need."""
+    assert shown(AGENT, "ActiveState") == "active" and "/run/containeragent/agent.sock" in shown(AGENT, "StatusText")
+    assert ctl("show", "/")["num_tasks"] == 1  # what holds the cgroup
+    status = dict(
+        line.split(":\t") for line in Path(f"/proc/{main_pid()}/status").read_text().splitlines() if ":\t" in line
+    )
+    for kind in ("CapBnd", "CapEff", "CapPrm"):
+        assert {bit for bit in range(64) if int(status[kind], 16) >> bit & 1} == CAPABILITIES
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and "0" not in status["Uid"].split()
+
+
+def test_metrics_and_socket(before: dict[str, Any]) -> None:
+    """On this host both answer; members of the service's group may use the socket once the configuration names it."""
+    with urllib.request.urlopen("http://127.0.0.1:9917/metrics", timeout=60) as answer:
+        assert b"containeragent_tasks{" in answer.read()
+    group = grp.getgrnam("containeragent").gr_gid
+    line = ["/usr/local/bin/containerctl", "ls"]
+    assert "permission" in command.run(line, uid=NOBODY, gid=group).refused().lower()
+    kept = CONFIG.read_text()
+    try:
+        CONFIG.write_text('socket_group = "containeragent"\n')
+        run("systemctl", "restart", AGENT)
+        assert "/" in command.run(line, uid=NOBODY, gid=group).ok().out
+    finally:
+        CONFIG.write_text(kept)
+        run("systemctl", "restart", AGENT)
+
+
+def test_exposure(before: dict[str, Any]) -> None:
+    """As systemd judges it, at most 2.0."""
+    for unit in (AGENT, LOAD):
+        run("systemd-analyze", "--no-pager", "security", f"--threshold={MOST_EXPOSURE}", unit)
+
+
+def test_restart(web: int) -> None:
+    """Containers and what runs in them stay, the empty one too, and not one counter differs."""
+    with inside(ROOT / "empty", [*PYTHON, FORKS]) as storm:
+        assert storm.wait(PATIENCE_SECONDS) == 0
+    saved, empty, pid = at_rest("/web"), at_rest("/empty"), main_pid()
+    assert saved["num_tasks"] == 1 and empty["forks"] == 23
+    run("systemctl", "restart", AGENT)
+    assert main_pid() != pid and not is_gone(web)
+    assert (counters("/web"), counters("/empty")) == (saved, empty)
+    assert ctl("tasks", "/web") == [web]
+
+
+def test_stopped_and_started(web: int) -> None:
+    """Counting goes on meanwhile; the socket is gone meanwhile."""
+    saved = at_rest("/web")
+    run("systemctl", "stop", AGENT)
+    assert shown(AGENT, "Result") == "success" and not Path("/run/containeragent").exists() and not is_gone(web)
+    with inside(ROOT / "web", [*PYTHON, FORKS]) as storm:
+        assert storm.wait(PATIENCE_SECONDS) == 0
+    run("systemctl", "start", AGENT)
+    after = at_rest("/web")
+    assert (after["forks"], after["exits"]) == (saved["forks"] + 23, saved["exits"] + 24)
+    assert after["num_anon_pages"] == saved["num_anon_pages"] and after["num_tasks"] == 1
+
+
+def test_crash(web: int) -> None:
+    """It is started again by itself."""
+    saved, pid, restarts = at_rest("/web"), main_pid(), int(shown(AGENT, "NRestarts"))
+    os.kill(pid, signal.SIGKILL)
+    until_restarted(pid)
+    assert int(shown(AGENT, "NRestarts")) == restarts + 1 and not is_gone(web)
+    assert at_rest("/web") == saved
+
+
+def test_watchdog(web: int) -> None:
+    """A main loop that hangs is noticed, and the agent started again."""
+    DROP_IN.parent.mkdir(parents=True)
+    DROP_IN.write_text("[Service]\nWatchdogSec=5s\nTimeoutAbortSec=1s\n")
+    try:
+        run("systemctl", "daemon-reload")
+        run("systemctl", "restart", AGENT)
+        pid = main_pid()
+        os.kill(pid, signal.SIGSTOP)
+        until_restarted(pid)
+        told = run("journalctl", "--no-pager", "--output=cat", f"--unit={AGENT}").stdout
+        assert "Watchdog timeout" in told and not is_gone(web)
+    finally:
+        DROP_IN.unlink()
+        DROP_IN.parent.rmdir()
+        run("systemctl", "daemon-reload")
+        run("systemctl", "restart", AGENT)
+
+
+def test_containers_are_held_anew(web: int) -> None:
+    """Whoever ends the process that holds their cgroup ends no container; the agent starts anew with it."""
+    pid, holder = main_pid(), int(shown(CONTAINERS, "MainPID"))
+    os.kill(holder, signal.SIGKILL)
+    until_restarted(pid)
+    until(lambda: shown(CONTAINERS, "MainPID"), lambda now: now not in ("0", str(holder)), "a holder", PATIENCE_SECONDS)
+    assert not is_gone(web) and ctl("tasks", "/web") == [web]
+
+
+def test_journal(before: dict[str, Any]) -> None:
+    """Lines with the priority that they have, and no level in their words; a wrong setting is an error there."""
+    kept = CONFIG.read_text()
+    CONFIG.write_text("slots = 3\n")
+    try:
+        assert run("systemctl", "restart", AGENT, check=False).returncode != 0
+        entries = journal(AGENT)
+    finally:
+        CONFIG.write_text(kept)
+        run("systemctl", "restart", AGENT)
+    refused = [entry for entry in entries if "slots = 3" in entry["MESSAGE"]]
+    assert refused and all(entry["PRIORITY"] == "3" for entry in refused)
+    starts = [entry for entry in entries if entry["MESSAGE"].endswith(" starts")]
+    assert starts and all(entry["PRIORITY"] == "6" for entry in starts)
+    assert not [entry for entry in entries if entry["MESSAGE"].startswith(("INFO", "<"))]
+
+
+def test_after_an_upgrade(web: int) -> None:
+    """`systemctl reload` exchanges the programs under the running agent, on the same counters."""
+    saved, programs = at_rest("/web"), traces()["programs"]
+    run("systemctl", "reload", LOAD)
+    assert at_rest("/web") == saved and traces()["programs"] == programs
+
+
+def test_boot(before: dict[str, Any]) -> None:
+    """The target that a boot starts starts everything, in an order in which each finds what it needs."""
+    run("systemctl", "stop", LOAD)  # the agent needs it, and is stopped with it
+    run("systemctl", "stop", CONTAINERS)
+    assert shown(AGENT, "ActiveState") == "inactive" and not PINS.exists() and not ROOT.exists()
+    run("systemctl", "start", "multi-user.target")
+    until_shown(AGENT, "ActiveState", "active")
+    assert ctl("show", "/")["num_tasks"] == 1
+    assert {LOAD, CONTAINERS} <= set(shown(AGENT, "After").split())
+    assert "basic.target" not in shown(LOAD, "After").split()  # early
+    run("systemd-analyze", "verify", "--man=no", AGENT, LOAD, CONTAINERS)
+
+
+def test_uninstall_with_tasks(web: int) -> None:
+    """They are someone's: refused, and everything goes on."""
+    assert f": {web}" in run("make", "uninstall", check=False).stderr
+    assert not is_gone(web) and ctl("tasks", "/web") == [web]
+
+
+def test_uninstall(before: dict[str, Any]) -> None:
+    """Nothing is left: no file, cgroup, pin, program, user or unit."""
+    run("make", "uninstall")
+    after = traces()
+    for kind, found in before.items():
+        assert after[kind] == found, kind
