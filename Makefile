@@ -34,10 +34,13 @@ setup-test:
 run: setup ## set up what is missing and run the agent in the foreground (as root)
 	@exec .venv/bin/containeragent run $(ARGS)
 
+# What `make test` runs in the guests, so that it stays short; make test-vm runs all.
+GUEST_TESTS := tests/guest tests/kernel/test_pages_anon.py tests/kernel/test_pages_file.py
+
 # Of a part, as ARGS names it, there is no run in guests: that is make vm.
 test: lint $(if $(ARGS),,setup-test) ## set up what is missing, then run the checks and every test, here and in guests (as root)
 	$(PYTHON) -m pytest -q -ra $(ARGS)
-	$(if $(ARGS),,$(PYTHON) -m tests.vm test)
+	$(if $(ARGS),,$(PYTHON) -m tests.vm test -- $(GUEST_TESTS))
 
 check: lint ## the fast part: lint, types, layout, unit tests
 	$(PYTHON) -m pytest -q tests/unit $(ARGS)
@@ -50,7 +53,7 @@ lint: setup-dev units
 	@missing=$$(git grep --no-index --exclude-standard -L SPDX-License-Identifier -- $(SOURCES) || true); \
 	[ -z "$$missing" ] || { printf 'no SPDX-License-Identifier line: %s\n' $$missing; exit 1; }
 
-test-vm: setup-test ## run the tests in guests with Debian's kernels 6.1 and 6.12, side by side (as root)
+test-vm: setup-test ## run all tests in guests with Debian's kernels 6.1 and 6.12, side by side (as root)
 	$(PYTHON) -m tests.vm test $(ARGS)
 
 vm: setup-test ## the same in one guest: make vm KERNEL=6.1 ARGS="tests/kernel -k anon"
