@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from collections.abc import Callable
 
 from containeragent.counters.snapshot import Reading
@@ -74,10 +76,15 @@ def compare_tasks(counting: Counting, container: Container, name: str, *argument
             if rest.label == "forking":
                 continue
             counting.assert_tasks_at_rest(container)
-            now = counting.reading(container)
-            start = start or now
-            changes = {counter: _counter(now, counter) - _counter(start, counter) for counter in rest.tasks}
-            assert changes == rest.tasks, f"at rest {rest.label!r}"
+            first = start = start or counting.reading(container)
+
+            def changes(since: Reading = first, names: Sequence[str] = tuple(rest.tasks)) -> dict[str, int]:
+                now = counting.reading(container)
+                return {name: _counter(now, name) - _counter(since, name) for name in names}
+
+            # whoever joins a thread hears of its end a moment before the kernel counts it
+            found = until(changes, rest.tasks.__eq__, 5)
+            assert found == rest.tasks, f"at rest {rest.label!r}"
             rests.append(rest)
     assert len(rests) > 1
     assert counting.assert_tasks_at_rest(container) == 0
