@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from containeragent.counters.snapshot import Reading
 from tests.kernel.support.containers import Container, Pages
