@@ -39,7 +39,7 @@ from tests.guest.support.installation import (
 FORKS = "import os\nfor _ in range(23):\n os.waitpid(os.fork() or os._exit(0), 0)"
 DROP_IN = Path(f"/run/systemd/system/{AGENT}.d/test.conf")
 MOST_EXPOSURE = 20  # tenths
-CAPABILITIES = {1, 2, 38, 39}  # linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, PERFMON, BPF
+CAPABILITIES = {1, 2, 12, 38, 39}  # linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, PERFMON, BPF
 
 
 @pytest.fixture(scope="module")
