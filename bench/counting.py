@@ -19,18 +19,18 @@ from containeragent.pins import Pins
 OPTIONS = Options(BPFFS / f"bench-{os.getpid()}")
 
 
-def _silent(_line: str) -> None:
-    return
+def silent(_line: str) -> None:
+    """Nobody is told what a loader says."""
 
 
 @contextlib.contextmanager
 def switched_on(engine: str = "auto") -> Iterator[Pins]:
     """Counting inside."""
     try:
-        load(replace(OPTIONS, engine=engine), False, _silent)
+        load(replace(OPTIONS, engine=engine), False, silent)
         yield Pins(OPTIONS.bpffs)
     finally:
-        unload(OPTIONS.bpffs, _silent)
+        unload(OPTIONS.bpffs, silent)
 
 
 def _empty_programs(names: list[str]) -> dict[str, int]:

@@ -57,9 +57,9 @@ def run(pairs: int) -> Table:
             for _ in range(pairs):
                 for values in seconds.values():
                     values.append(_first_scrape_seconds(folder, root))
-                unload(counting.OPTIONS.bpffs, lambda _line: None)
+                unload(counting.OPTIONS.bpffs, counting.silent)
         finally:
-            unload(counting.OPTIONS.bpffs, lambda _line: None)
+            unload(counting.OPTIONS.bpffs, counting.silent)
             with contextlib.suppress(FileNotFoundError):
                 root.rmdir()
     table.rows += [(kind, *quartiles(values), TARGET_SECONDS) for kind, values in seconds.items()]

@@ -18,7 +18,7 @@ HUGE, UNEVICTABLE, NOPAGE = 1 << 17, 1 << 18, 1 << 20
 # What a folio says once, in its head. Until Linux kernel commit dee3d0bef2b0 ("proc: rewrite stable_page_flags()") (in
 # v6.10) the file shows each tail's own word instead, in which some of these bits mean something else.
 _OF_FOLIO = LRU | ACTIVE | SWAPCACHE | SWAPBACKED | UNEVICTABLE
-_NEVER_USED_BY_PROGRAMS = SLAB | BUDDY | HUGE | NOPAGE
+NEVER_USED_BY_PROGRAMS = SLAB | BUDDY | HUGE | NOPAGE
 
 Flags = npt.NDArray[np.uint64]
 Yes = npt.NDArray[np.bool_]
@@ -43,7 +43,7 @@ def are_anon(flags: Flags, mapped: Yes) -> Yes:
 def are_cached(flags: Flags) -> Yes:
     """Counted in NR_FILE_PAGES (memory.stat file), but for pages that are on their way to or from an LRU list."""
     on_list = (flags & (LRU | UNEVICTABLE)) != 0
-    found: Yes = on_list & ((flags & (ANON | SWAPCACHE | _NEVER_USED_BY_PROGRAMS)) == 0)
+    found: Yes = on_list & ((flags & (ANON | SWAPCACHE | NEVER_USED_BY_PROGRAMS)) == 0)
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from containeragent.errors import Refused
 from containeragent.host import functions
 from containeragent.host.btf import Btf
+from containeragent.loader.kernel_layout import required
 
 _MEMBERS = {
     "TASK_MM": ("task_struct", "mm"),
@@ -24,9 +25,7 @@ _VMA_ARGUMENT = {"folio_add_anon_rmap_ptes": 3}
 
 
 def _required(name: str, value: int | None) -> int:
-    if value is None:
-        raise Refused("ENOTSUP", f"this kernel's BTF has no {name}, which engine fentry needs; use --engine tracepoint")
-    return value
+    return required(name, value, ", which engine fentry needs; use --engine tracepoint")
 
 
 def definitions(btf: Btf) -> dict[str, int]:

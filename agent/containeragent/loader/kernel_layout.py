@@ -88,23 +88,24 @@ def _folio_order_offset(btf: Btf) -> int | None:
     return None if order is None or page_bytes is None else page_bytes + order
 
 
-def _required(name: str, value: int | None) -> int:
+def required(name: str, value: int | None, hint: str = ": kernels from 5.15 on do; see `containerctl doctor`") -> int:
+    """The value of what BTF must have; `hint` ends the line that says that it has not."""
     if value is None:
-        raise Refused("ENOTSUP", f"this kernel's BTF has no {name}: kernels from 5.15 on do; see `containerctl doctor`")
+        raise Refused("ENOTSUP", f"this kernel's BTF has no {name}{hint}")
     return value
 
 
 def definitions(btf: Btf) -> dict[str, int]:
     """Name -> value of everything that the BPF sources take from the kernel. Offsets and sizes are bytes."""
     values = {
-        name: _required(f"{struct}.{member}", btf.offset(struct, member)) for name, (struct, member) in _MEMBERS.items()
+        name: required(f"{struct}.{member}", btf.offset(struct, member)) for name, (struct, member) in _MEMBERS.items()
     }
-    values["PAGE_STRUCT_BYTES"] = _required("struct page", btf.size("page"))
-    values["FOLIO_ORDER"] = _required("folio order", _folio_order_offset(btf))
-    values["FOLIO_INDEX"] = _required("folio.index", btf.offset("folio", "index") or btf.offset("page", "index"))
-    values["PG_HEAD"] = _required("PG_head", btf.enumerator("pageflags", "PG_head"))
-    values["PG_LRU"] = _required("PG_lru", btf.enumerator("pageflags", "PG_lru"))
-    values["PG_SWAPBACKED"] = _required("PG_swapbacked", btf.enumerator("pageflags", "PG_swapbacked"))
+    values["PAGE_STRUCT_BYTES"] = required("struct page", btf.size("page"))
+    values["FOLIO_ORDER"] = required("folio order", _folio_order_offset(btf))
+    values["FOLIO_INDEX"] = required("folio.index", btf.offset("folio", "index") or btf.offset("page", "index"))
+    values["PG_HEAD"] = required("PG_head", btf.enumerator("pageflags", "PG_head"))
+    values["PG_LRU"] = required("PG_lru", btf.enumerator("pageflags", "PG_lru"))
+    values["PG_SWAPBACKED"] = required("PG_swapbacked", btf.enumerator("pageflags", "PG_swapbacked"))
     values["GFP_USER_MOVABLE"] = _gfp_bit(btf, "MOVABLE", 0x8) | _gfp_bit(btf, "HARDWALL", 0x100000)
     values["GFP_LIGHT"] = _gfp_bit(btf, "NOMEMALLOC", 0x80000) | _gfp_bit(btf, "NORETRY", 0x10000)
     values["GFP_ZERO"] = _gfp_bit(btf, "ZERO", 0x100)

@@ -18,13 +18,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from containeragent.host import page_flags
 from containeragent.libbpf import Runnable
 
 BLOCK_PAGES = 512
 _OWNER_ANON, _OWNER_FILE, _OWNER_SHMEM, _OWNER_MAPPED = 0x10000, 0x20000, 0x40000, 0x200000  # bpf/records.h
-# Bits of /proc/kpageflags, include/uapi/linux/kernel-page-flags.h
-_LRU, _MMAP, _ANON, _SWAPCACHE, _SWAPBACKED, _NOPAGE = 1 << 5, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 20
-_UNEVICTABLE, _COMPOUND_TAIL, _SLAB, _BUDDY, _HUGE = 1 << 18, 1 << 16, 1 << 7, 1 << 10, 1 << 17
 
 Words = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.uint64]
@@ -43,17 +41,16 @@ def page_types(flags: Numbers) -> Words:
 
     Page cache that is mapped is OWNER_MAPPED too; engine tracepoint does not look at that.
     """
-    anon = (flags & (_ANON | _MMAP)) == (_ANON | _MMAP)
-    cached = ((flags & (_LRU | _UNEVICTABLE)) != 0) & ((flags & (_ANON | _SWAPCACHE)) == 0)
-    types = np.where(cached, np.where(flags & _SWAPBACKED, _OWNER_SHMEM, _OWNER_FILE), 0)
-    types = np.where(cached & ((flags & _MMAP) != 0), types | _OWNER_MAPPED, types)
-    types = np.where(anon, _OWNER_ANON, types)
-    return np.where(flags & (_NOPAGE | _SLAB | _BUDDY | _HUGE), 0, types).astype(np.uint32)
+    mapped, cached = (flags & page_flags.MMAP) != 0, page_flags.are_cached(flags)
+    types = np.where(cached, np.where(flags & page_flags.SWAPBACKED, _OWNER_SHMEM, _OWNER_FILE), 0)
+    types = np.where(cached & mapped, types | _OWNER_MAPPED, types)
+    types = np.where(page_flags.are_anon(flags, mapped), _OWNER_ANON, types)
+    return np.where(flags & page_flags.NEVER_USED_BY_PROGRAMS, 0, types).astype(np.uint32)
 
 
 def _inherit_from_heads(flags: Numbers, types: Words, cgroups: Numbers) -> None:
     """Tails of a folio have no LRU flag or cgroup of their own on some kernels: give them their head's."""
-    tails = (flags & _COMPOUND_TAIL) != 0
+    tails = (flags & page_flags.COMPOUND_TAIL) != 0
     heads = np.where(tails, 0, np.arange(len(flags)))
     np.maximum.accumulate(heads, out=heads)
     types[tails] = types[heads[tails]]

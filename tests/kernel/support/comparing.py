@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from containeragent.counters.snapshot import Reading
 from tests.kernel.support.containers import Container, Pages
@@ -65,6 +65,16 @@ def _counter(reading: Reading, name: str) -> int:
     return int(reading.total["tasks"] if name == "num_tasks" else getattr(reading, name))
 
 
+def _changes(counting: Counting, container: Container, start: Reading, wanted: dict[str, int]) -> dict[str, int]:
+    """Since `start`. Whoever joins a thread hears of its end before the kernel counts it, so that is waited for."""
+
+    def changes() -> dict[str, int]:
+        now = counting.reading(container)
+        return {name: _counter(now, name) - _counter(start, name) for name in wanted}
+
+    return until(changes, wanted.__eq__, 5)
+
+
 def compare_tasks(counting: Counting, container: Container, name: str, *arguments: object) -> list[Rest]:
     """Tasks are the lines of cgroup.threads at each rest (not while they fork), and have changed just as it says."""
     rests: list[Rest] = []
@@ -74,15 +84,8 @@ def compare_tasks(counting: Counting, container: Container, name: str, *argument
             if rest.label == "forking":
                 continue
             counting.assert_tasks_at_rest(container)
-            first = start = start or counting.reading(container)
-
-            def changes(since: Reading = first, names: Sequence[str] = tuple(rest.tasks)) -> dict[str, int]:
-                now = counting.reading(container)
-                return {name: _counter(now, name) - _counter(since, name) for name in names}
-
-            # whoever joins a thread hears of its end a moment before the kernel counts it
-            found = until(changes, rest.tasks.__eq__, 5)
-            assert found == rest.tasks, f"at rest {rest.label!r}"
+            start = start or counting.reading(container)
+            assert _changes(counting, container, start, rest.tasks) == rest.tasks, f"at rest {rest.label!r}"
             rests.append(rest)
     assert len(rests) > 1
     assert counting.assert_tasks_at_rest(container) == 0
