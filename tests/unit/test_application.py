@@ -11,7 +11,8 @@ import pytest
 
 from containeragent.api.application import STATUS, Application
 from containeragent.api.streams import Handover
-from containeragent.containers.service import Caller, Containers
+from containeragent.containers.caller import Caller
+from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 
 CALLER = Caller(pid=4711, uid=1000)

@@ -13,7 +13,8 @@ from containeragent.cgroups.names import join
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Tree
 from containeragent.containers.audit import Auditor
-from containeragent.containers.service import Caller, Containers
+from containeragent.containers.caller import Caller
+from containeragent.containers.service import Containers
 from containeragent.containers.view import Names
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus

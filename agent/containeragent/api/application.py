@@ -18,7 +18,8 @@ from urllib.parse import parse_qs
 from containeragent.api import openapi
 from containeragent.api.streams import Handover, Streams
 from containeragent.cgroups import names
-from containeragent.containers.service import Caller, Containers
+from containeragent.containers.caller import Caller
+from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import Event

@@ -8,33 +8,24 @@ go to the cgroup tree and are complete or undone when they return.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from containeragent.cgroups import names
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Parts, Tree
-from containeragent.containers import audit, view
+from containeragent.containers import audit, moving, view
 from containeragent.containers.audit import Audit, Auditor
+from containeragent.containers.caller import Caller
 from containeragent.containers.ended import Ended
+from containeragent.containers.moving import Mover
 from containeragent.containers.view import Container, Document, Names
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
-from containeragent.events.event import ATTACHED, CREATED, DETACHED
-from containeragent.host import cgroup2, process, taskstats
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks (SO_PEERCRED of the socket)."""
-
-    pid: int
-    uid: int
+from containeragent.events.event import CREATED
+from containeragent.host import process, taskstats
 
 
 class Containers:
@@ -59,6 +50,7 @@ class Containers:
         self._names = name_rules
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, name_rules, self._bus, 0)
+        self._mover = Mover(tree, name_rules, self._bus)
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -234,90 +226,21 @@ class Containers:
         """The container that a task is in."""
         if pid <= 0:
             raise Refused("EINVAL", f"{pid} is not a task id")
-        cgroup = _cgroup_of(pid)
+        cgroup = moving.cgroup_of(pid)
         return {"pid": pid, "name": self._names.managed(cgroup), "cgroup": cgroup}
 
     def attach(self, name: str, pids: list[int], move: bool, caller: Caller) -> list[int]:
         """Move tasks into a container, each with its whole process; 0 is the caller."""
         parts = names.parse(name)
         self._tree.identity(parts)
-        return self._each(pids, caller, lambda pid: self._attach_one(parts, pid, move, caller), "attached")
+        with self._changing():
+            return self._mover.attach(parts, pids, move, caller)
 
     def detach(self, pids: list[int], caller: Caller) -> list[int]:
         """Move tasks out of their containers, into the cgroup root."""
-        return self._each(pids, caller, lambda pid: self._detach_one(pid, caller), "detached")
-
-    def _each(self, pids: list[int], caller: Caller, step: Callable[[int], None], done_word: str) -> list[int]:
-        done: list[int] = []
         with self._changing():
-            for pid in pids:
-                try:
-                    step(pid or caller.pid)
-                except Refused as error:
-                    before = f"; {done_word} before: {', '.join(map(str, done))}" if done else ""
-                    raise Refused(error.code, error.message + before) from None
-                done.append(pid or caller.pid)
-        return done
-
-    def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller) -> None:
-        target = _movable(pid, caller)
-        inside = self._names.managed(_cgroup_of(target))
-        if not move and inside not in (None, "/", names.join(parts)):
-            raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
-        self._move(parts, target)
-        self._publish(ATTACHED, parts, task=_task(target), origin=inside)
-
-    def _detach_one(self, pid: int, caller: Caller) -> None:
-        target = _movable(pid, caller)
-        inside = self._names.managed(_cgroup_of(target))
-        if inside in (None, "/"):
-            raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
-        self._move((), target)
-        self._bus.publish(DETACHED, str(inside), f"{self._names.root}{inside}", task=_task(target))
-
-    def _move(self, parts: Parts, target: int) -> None:
-        """The process is held by a descriptor meanwhile, so that its id cannot become another's unnoticed."""
-        try:
-            held = os.pidfd_open(target)
-        except ProcessLookupError:
-            raise Refused("ESRCH", f"there is no task {target}") from None
-        try:
-            self._tree.attach(parts, target)
-        finally:
-            os.close(held)
-
-
-def _cgroup_of(task: int) -> str:
-    try:
-        return cgroup2.path_of_task(task)
-    except (FileNotFoundError, ProcessLookupError):
-        raise Refused("ESRCH", f"there is no task {task}") from None
+            return self._mover.detach(pids, caller)
 
 
 def _removed(killed: int) -> str:
     return f"removed, {killed} process{'es' if killed > 1 else ''} killed" if killed else "removed"
-
-
-def _task(pid: int) -> Document:
-    """A task as events name it; its comm is None when it has gone meanwhile."""
-    try:
-        comm = Path(f"/proc/{pid}/comm").read_bytes().rstrip(b"\n").decode("utf-8", "backslashreplace")
-    except OSError:
-        return {"pid": pid, "comm": None}
-    return {"pid": pid, "comm": comm}
-
-
-def _movable(pid: int, caller: Caller) -> int:
-    """The process of a task that the caller may move."""
-    if pid < 0:
-        raise Refused("EINVAL", f"{pid} is not a task id")
-    found = process.look_up(pid)
-    if found is None:
-        raise Refused("ESRCH", f"there is no task {pid}")
-    if found.ended:
-        raise Refused("ESRCH", f"task {pid} has ended and only waits for its parent (a zombie)")
-    if found.kernel_thread:
-        raise Refused("EINVAL", f"task {pid} is a kernel thread; only processes can be in a container")
-    if caller.uid not in (0, *found.uids):
-        raise Refused("EACCES", f"task {pid} belongs to user {found.uids[0]}; only that user or root may move it")
-    return found.process

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks move into containers and out of them, each with its whole process.
+
+In: task ids as a caller gave them. Out: cgroup.procs written and an event for each, or Refused, which says what was
+moved before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from containeragent.cgroups import names
+from containeragent.cgroups.tree import Parts, Tree
+from containeragent.containers.caller import Caller
+from containeragent.containers.view import Document, Names
+from containeragent.errors import Refused
+from containeragent.events.bus import Bus
+from containeragent.events.event import ATTACHED, DETACHED
+from containeragent.host import cgroup2, process
+
+
+class Mover:
+    """Of one tree. One move at a time: the caller holds the lock."""
+
+    def __init__(self, tree: Tree, name_rules: Names, bus: Bus) -> None:
+        self._tree = tree
+        self._names = name_rules
+        self._bus = bus
+
+    def attach(self, parts: Parts, pids: list[int], move: bool, caller: Caller) -> list[int]:
+        """Into a container; 0 is the caller. Without `move` a task of another container is refused."""
+        return _each(pids, caller, lambda pid: self._attach_one(parts, pid, move, caller), "attached")
+
+    def detach(self, pids: list[int], caller: Caller) -> list[int]:
+        """Out of their containers, into the cgroup root."""
+        return _each(pids, caller, lambda pid: self._detach_one(pid, caller), "detached")
+
+    def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller) -> None:
+        target = _movable(pid, caller)
+        inside = self._names.managed(cgroup_of(target))
+        if not move and inside not in (None, "/", names.join(parts)):
+            raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
+        self._move(parts, target)
+        self._bus.publish(ATTACHED, names.join(parts), self._names.cgroup(parts), task=_task(target), origin=inside)
+
+    def _detach_one(self, pid: int, caller: Caller) -> None:
+        target = _movable(pid, caller)
+        inside = self._names.managed(cgroup_of(target))
+        if inside in (None, "/"):
+            raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
+        self._move((), target)
+        self._bus.publish(DETACHED, str(inside), f"{self._names.root}{inside}", task=_task(target))
+
+    def _move(self, parts: Parts, target: int) -> None:
+        """The process is held by a descriptor meanwhile, so that its id cannot become another's unnoticed."""
+        try:
+            held = os.pidfd_open(target)
+        except ProcessLookupError:
+            raise Refused("ESRCH", f"there is no task {target}") from None
+        try:
+            self._tree.attach(parts, target)
+        finally:
+            os.close(held)
+
+
+def _each(pids: list[int], caller: Caller, step: Callable[[int], None], done_word: str) -> list[int]:
+    done: list[int] = []
+    for pid in pids:
+        try:
+            step(pid or caller.pid)
+        except Refused as error:
+            before = f"; {done_word} before: {', '.join(map(str, done))}" if done else ""
+            raise Refused(error.code, error.message + before) from None
+        done.append(pid or caller.pid)
+    return done
+
+
+def cgroup_of(task: int) -> str:
+    """Path of a task's cgroup under the cgroup2 mount; ESRCH when there is no such task."""
+    try:
+        return cgroup2.path_of_task(task)
+    except (FileNotFoundError, ProcessLookupError):
+        raise Refused("ESRCH", f"there is no task {task}") from None
+
+
+def _task(pid: int) -> Document:
+    """A task as events name it; its comm is None when it has gone meanwhile."""
+    try:
+        comm = Path(f"/proc/{pid}/comm").read_bytes().rstrip(b"\n").decode("utf-8", "backslashreplace")
+    except OSError:
+        return {"pid": pid, "comm": None}
+    return {"pid": pid, "comm": comm}
+
+
+def _movable(pid: int, caller: Caller) -> int:
+    """The process of a task that the caller may move."""
+    if pid < 0:
+        raise Refused("EINVAL", f"{pid} is not a task id")
+    found = process.look_up(pid)
+    if found is None:
+        raise Refused("ESRCH", f"there is no task {pid}")
+    if found.ended:
+        raise Refused("ESRCH", f"task {pid} has ended and only waits for its parent (a zombie)")
+    if found.kernel_thread:
+        raise Refused("EINVAL", f"task {pid} is a kernel thread; only processes can be in a container")
+    if caller.uid not in (0, *found.uids):
+        raise Refused("EACCES", f"task {pid} belongs to user {found.uids[0]}; only that user or root may move it")
+    return found.process
