@@ -38,6 +38,8 @@ from containeragent.events.journal import Journal
 from containeragent.host import cgroup2, process
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
+from containeragent.workloads.human_names import HumanNames
+from containeragent.workloads.known import Workloads
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +56,20 @@ def _services(config: Config, source: Source, bus: Bus, streams: Streams) -> tup
     source.listen(NOTICE_ENDED, lambda _: ended.refresh())
     ended.refresh()
     auditor = Auditor(source, Figures(mount, resolver))
-    containers = Containers(source, Tree(managed), resolver, names, auditor, bus=bus, ended=ended)
+    workloads = Workloads(HumanNames())
+    containers = Containers(
+        source, Tree(managed), resolver, names, auditor, bus=bus, ended=ended, workload_of=workloads.of
+    )
     rescanner = Rescanner(auditor.look, containers.drift, config.rescan_percent, config.drift_seconds)
     collector = metrics.ContainerCollector(
-        source, names, resolver.paths, config.series_cap, lambda: rescanner.drift, bus=bus, ended=ended
+        source,
+        names,
+        resolver.paths,
+        config.series_cap,
+        lambda: rescanner.drift,
+        bus=bus,
+        ended=ended,
+        workload_of=workloads.of,
     )
     application = Application(containers, doctor.document(source), bus, streams)
     api = UnixServer(Path(config.socket), config.socket_group, application)

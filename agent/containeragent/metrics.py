@@ -25,9 +25,11 @@ from containeragent.counters.ends import last_snapshot
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.counters.source import Source
 from containeragent.events.bus import Bus
+from containeragent.workloads.patterns import Workload
 
 _PREFIX = "containeragent_"
 Numbers = npt.NDArray[np.int64]
+_WORKLOAD = ("runtime", "container_id", "container", "unit", "pod_uid", "pod", "namespace")
 Labels = list[tuple[int, list[str]]]  # position in a snapshot, label values
 
 
@@ -86,6 +88,7 @@ class ContainerCollector(Collector):
         *,
         bus: Bus | None = None,
         ended: Ended | None = None,
+        workload_of: Callable[[str], Workload | None] = lambda _: None,
     ) -> None:
         self._source = source
         self._names = names
@@ -95,6 +98,7 @@ class ContainerCollector(Collector):
         self._drift = drift
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, names, self._bus, 0)
+        self._workload_of = workload_of
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: so the registry does not collect when it registers."""
@@ -137,11 +141,12 @@ class ContainerCollector(Collector):
         return list(by_path.values())
 
     def _info(self, labels: Labels) -> Metric:
-        keys = ["cgroup", "name", "managed"]
-        info = GaugeMetricFamily(_PREFIX + "container_info", "Names of the cgroup.", labels=keys)
+        text = "Names of the cgroup, and whose it is; an empty label does not apply, or is not known."
+        info = GaugeMetricFamily(_PREFIX + "container_info", text, labels=["cgroup", "name", "managed", *_WORKLOAD])
         for _, (path,) in labels:
             name = self._names.managed(path)
-            info.add_metric([path, path if name is None else name, "false" if name is None else "true"], 1)
+            known = [path, path if name is None else name, "false" if name is None else "true"]
+            info.add_metric(known + _workload_labels(self._workload_of(path) if name is None else None), 1)
         return info
 
     def _about_itself(self, snapshot: Snapshot, dropped: int) -> Iterator[Metric]:
@@ -214,6 +219,14 @@ def _family(series: _Series, page_size: int, *parts: tuple[Snapshot, Labels]) ->
             if values[at] != UNKNOWN:
                 family.add_metric(label, values[at])
     return family
+
+
+def _workload_labels(workload: Workload | None) -> list[str]:
+    """As kubelet and cAdvisor call them."""
+    if workload is None:
+        return [""] * len(_WORKLOAD)
+    unit, container = (workload.name, "") if workload.runtime == "systemd" else ("", workload.name)
+    return [workload.runtime, workload.id, container, unit, workload.pod_uid, workload.pod, workload.namespace]
 
 
 def _died(dead: Sequence[Dead]) -> Metric:

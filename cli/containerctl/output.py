@@ -77,6 +77,16 @@ def value(found: object) -> str:
     return escape(str(found))
 
 
+def workload(found: object) -> str:
+    """Whose a cgroup is: runtime and name, in a pod NAMESPACE/POD/NAME; the beginning of the id for no name."""
+    if not isinstance(found, dict):
+        return UNKNOWN
+    name = str(found.get("name") or str(found.get("id") or "")[:12])
+    pod = str(found.get("pod") or str(found.get("pod_uid") or "")[:12])
+    namespace = str(found.get("namespace") or "")
+    return escape(" ".join(filter(None, (str(found.get("runtime")), "/".join(filter(None, (namespace, pod, name)))))))
+
+
 def local_time(text: object) -> str:
     """The agent's UTC as the clock on the wall, to the millisecond; `-` when there is none."""
     try:

@@ -157,8 +157,8 @@ def test_ls_table(agent: FakeAgent, ctl: Run) -> None:
     done = ctl("ls", "--all")
     assert (done.returncode, done.stderr) == (0, "")
     header, web, odd, footnote = done.stdout.splitlines()
-    assert header.split() == ["NAME", "TASKS", "ANON", "FILE", "SHMEM", "PEAK-TASKS", "PEAK-MEM", "MANAGED"]
-    assert web.split() == ["/web", "1", "40.0", "KiB", "12.0", "KiB", "0", "B", "2", "1.0", "MiB", "yes"]
+    assert header.split() == ["NAME", "TASKS", "ANON", "FILE", "SHMEM", "PEAK-TASKS", "PEAK-MEM", "MANAGED", "WORKLOAD"]
+    assert web.split() == ["/web", "1", "40.0", "KiB", "12.0", "KiB", "0", "B", "2", "1.0", "MiB", "yes", "-"]
     assert odd.split()[:4] == [r"/odd\x1b[31m[red]\x0a", "-", "~40.0", "KiB"]
     assert footnote.startswith("~ ")
     assert json.loads(ctl("ls", "--all", "--json").stdout) == [WEB, ODD]

@@ -56,6 +56,21 @@ def test_value() -> None:
     assert output.value("a\x07") == "a\\x07"
 
 
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (None, "-"),
+        ({"runtime": "docker", "id": "49dc0d7a84b2ddcc6b", "name": None}, "docker 49dc0d7a84b2"),
+        ({"runtime": "systemd", "name": "ssh.service"}, "systemd ssh.service"),
+        ({"runtime": "cri-o", "name": "app", "pod": "web-0", "namespace": "shop"}, "cri-o shop/web-0/app"),
+        ({"runtime": "kubernetes", "pod_uid": "0b7632a2-a56e-4278"}, "kubernetes 0b7632a2-a56"),
+        ({"runtime": "docker", "name": "a\x1b[1m"}, "docker a\\x1b[1m"),
+    ],
+)
+def test_workload(found: object, text: str) -> None:
+    assert output.workload(found) == text
+
+
 def test_a_name_gets_its_slash() -> None:
     assert (container_name("web"), container_name("/web"), container_name("a/b")) == ("/web", "/web", "/a/b")
     with pytest.raises(click.BadParameter):

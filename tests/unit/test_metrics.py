@@ -16,9 +16,11 @@ from containeragent.containers.view import Names
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
 from containeragent.events.bus import Bus
+from containeragent.workloads.patterns import of_path
 from tests.unit.snapshots import PAGE_BYTES, FakeSource, end, snapshot
 
 PATHS: dict[int, str | None] = {1: "/", 2: "/containers", 3: "/containers/web", 4: '/x"\\\n', 5: None}
+PATHS |= {6: "/docker/" + "a" * 64, 7: "/system.slice/ssh.service"}
 
 
 def paths_of(cgroup_ids: Sequence[int]) -> list[str | None]:
@@ -32,7 +34,9 @@ def scraped(now: Snapshot, series_cap: int = 50000, ended: Sequence[End] = ()) -
     fake.ended = list(ended)
     source = fake.as_source()
     dead = Ended(source, names, bus, 300)
-    collector = metrics.ContainerCollector(source, names, paths_of, series_cap, bus=bus, ended=dead)
+    collector = metrics.ContainerCollector(
+        source, names, paths_of, series_cap, bus=bus, ended=dead, workload_of=of_path
+    )
     text = generate_latest(metrics.registry(collector)).decode()
     found: dict[str, dict[str, float]] = {}
     for family in parser.text_string_to_metric_families(text):
@@ -53,6 +57,23 @@ def test_values() -> None:
         assert found[f"{kind}_bytes"] == {"/": 90 * PAGE_BYTES, "/containers/web": 20 * PAGE_BYTES}
     assert found["memory_peak_bytes"]["/"] == 270 * PAGE_BYTES
     assert found["containers"] == {"": 2} and found["containers_dropped"] == {"": 0}
+
+
+@pytest.mark.parametrize("cgroup_id", [6, 7])
+def test_info_says_whose_a_cgroup_is(cgroup_id: int) -> None:
+    """Unless it is managed, or nobody's that is known."""
+    collector = metrics.ContainerCollector(
+        FakeSource(snapshot((3, 1), (cgroup_id, 1))).as_source(),
+        Names("/containers"),
+        paths_of,
+        999,
+        workload_of=of_path,
+    )
+    families = {family.name: family for family in collector.collect()}
+    managed, other = families["containeragent_container_info"].samples
+    assert not any(managed.labels[key] for key in ("runtime", "container_id", "unit"))
+    expected = {6: ("docker", "a" * 64, "", ""), 7: ("systemd", "", "", "ssh.service")}[cgroup_id]
+    assert tuple(other.labels[key] for key in ("runtime", "container_id", "container", "unit")) == expected
 
 
 def test_about_itself() -> None:

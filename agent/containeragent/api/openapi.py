@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from containeragent import __version__
 from containeragent.events.event import DETAILS
+from containeragent.workloads.patterns import Workload
 
 _NUMBER = {"type": ["integer", "null"]}
 _FRACTION = {"type": ["number", "null"]}
@@ -37,6 +39,10 @@ _SCHEMAS: dict[str, Any] = {
             "cgroup": {"type": "string", "description": "path under the cgroup2 mount"},
             "id": {"type": "integer"},
             "managed": {"type": "boolean"},
+            "workload": {
+                "type": ["object", "null"],
+                "description": "whose an unmanaged cgroup is: " + ", ".join(field.name for field in fields(Workload)),
+            },
             "state": {"enum": ["live", "freeing", "dead"], "description": "dead: removed; these are the last numbers"},
             "page_size": {"type": "integer"},
             "engine": {"type": "object"},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from containeragent.cgroups import names
@@ -26,6 +26,7 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import CREATED
 from containeragent.host import process, taskstats
+from containeragent.workloads.patterns import Workload
 
 
 class Containers:
@@ -41,6 +42,7 @@ class Containers:
         *,
         bus: Bus | None = None,
         ended: Ended | None = None,
+        workload_of: Callable[[str], Workload | None] = lambda _: None,
     ) -> None:
         """Without a bus nobody is told; without `ended` nothing is known of those that are gone."""
         self._source = source
@@ -50,6 +52,7 @@ class Containers:
         self._names = name_rules
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, name_rules, self._bus, 0)
+        self._workload_of = workload_of
         self._mover = Mover(tree, name_rules, self._bus)
         self._lock = threading.Lock()
 
@@ -69,11 +72,15 @@ class Containers:
         `with_dead` adds those that are gone, before a living one of the same path.
         """
         page_size, engine = self._source.page_size, self._source.engine
-        live = [view.document(container, page_size, engine) for container in self._all(all_cgroups)]
+        live = [self._document(container) for container in self._all(all_cgroups)]
         if not with_dead:
             return live
         dead = [view.dead_document(one, page_size, engine) for one in self._ended.dead(all_cgroups)]
         return sorted(dead + live, key=lambda document: str(document["cgroup"]))
+
+    def _document(self, container: Container) -> Document:
+        workload = None if container.managed else self._workload_of(container.cgroup)
+        return view.document(container, self._source.page_size, self._source.engine, workload)
 
     def _all(self, all_cgroups: bool) -> list[Container]:
         snapshot = self._source.settled()
@@ -82,14 +89,13 @@ class Containers:
 
     def show(self, name: str) -> Document:
         """One container, or by its path an unmanaged cgroup; else the last one of that name that is gone."""
-        page_size, engine = self._source.page_size, self._source.engine
         try:
-            return view.document(self._find(name), page_size, engine)
+            return self._document(self._find(name))
         except Refused:
             dead = self._ended.newest("/" + name.removeprefix("/"))
             if dead is None:
                 raise
-            return view.dead_document(dead, page_size, engine)
+            return view.dead_document(dead, self._source.page_size, self._source.engine)
 
     def _find(self, name: str) -> Container:
         try:

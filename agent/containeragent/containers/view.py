@@ -15,6 +15,7 @@ from containeragent.cgroups.names import AGENT, LEAF, OWN
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import COUNTERS, Reading, Snapshot
 from containeragent.counters.source import Engine
+from containeragent.workloads.patterns import Workload
 
 Document = dict[str, Any]
 
@@ -109,14 +110,15 @@ def _numbers(counters: dict[str, int | None]) -> Document:
     return {public_name(name): value for name, value in counters.items()} | dict.fromkeys(_UNKNOWN_NUMBERS)
 
 
-def document(container: Container, page_size: int, engine: Engine) -> Document:
-    """The container as `show --json` prints it; pages of `page_size` bytes."""
+def document(container: Container, page_size: int, engine: Engine, workload: Workload | None = None) -> Document:
+    """The container as `show --json` prints it; pages of `page_size` bytes. `workload`: whose an unmanaged one is."""
     reading = container.reading
     return {
         "name": container.name,
         "cgroup": container.cgroup,
         "id": reading.cgroup_id,
         "managed": container.managed,
+        "workload": _workload(workload),
         "state": "live",
         "page_size": page_size,
         "engine": asdict(engine),
@@ -131,6 +133,10 @@ def document(container: Container, page_size: int, engine: Engine) -> Document:
         "exits": reading.exits,
         "local": _numbers(reading.local),
     }
+
+
+def _workload(workload: Workload | None) -> Document | None:
+    return None if workload is None else {key: value or None for key, value in asdict(workload).items()}
 
 
 def last_reading(end: End) -> Reading:

@@ -7,11 +7,12 @@ import click
 
 from containerctl.client import Document
 from containerctl.commands import Settings, command
-from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, table, value
+from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, table, value, workload
 
 HEADERS = ("NAME", "TASKS", "ANON", "FILE", "SHMEM", "PEAK-TASKS", "PEAK-MEM")
 MORE: dict[str, Callable[[Document], str]] = {
     "MANAGED": lambda container: value(container.get("managed")),
+    "WORKLOAD": lambda container: workload(container.get("workload")),
     "STATE": lambda container: value(container.get("state")),
     "DIED": lambda container: local_time(container.get("died_at")),
 }
@@ -29,7 +30,7 @@ def ls(settings: Settings, everything: bool, dead: bool) -> None:
         emit_json(containers)
         return
     # A managed container and another cgroup may have the same name.
-    more = [*(["MANAGED"] if everything else []), *(["STATE", "DIED"] if dead else [])]
+    more = [*(["MANAGED", "WORKLOAD"] if everything else []), *(["STATE", "DIED"] if dead else [])]
     rows = [_row(container) + [MORE[header](container) for header in more] for container in containers]
     table((*HEADERS, *more), rows, frozenset(HEADERS[1:]))
     if any(container.get("partial_pages") for container in containers):

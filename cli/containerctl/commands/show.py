@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from containerctl.commands import Settings, command, container_name
-from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, pairs, size, value
+from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, pairs, size, value, workload
 
 
 @command("show web", "show --json web | jq .num_tasks")
@@ -43,6 +43,8 @@ def _rows(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _text(document: dict[str, Any], key: str) -> str:
     if key == "page_size" and isinstance(document[key], int):
         return size(document[key])
+    if key == "workload":
+        return workload(document[key])
     if key in ("born_at", "died_at"):
         return local_time(document[key])
     is_pages = (key.endswith("_pages") and key != "partial_pages") or key == "page_limit"
