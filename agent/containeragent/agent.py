@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import functools
 import logging
 import os
 import signal
 import threading
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from prometheus_client import make_wsgi_app
 
@@ -23,8 +25,9 @@ from containeragent.api.server import Server, UnixServer, tcp_server
 from containeragent.api.streams import Streams
 from containeragent.cgroups import root as cgroup_root
 from containeragent.cgroups.figures import Figures
+from containeragent.cgroups.names import join
 from containeragent.cgroups.paths import PathResolver
-from containeragent.cgroups.tree import Tree
+from containeragent.cgroups.tree import Parts, Tree
 from containeragent.config import Config
 from containeragent.containers.audit import Auditor
 from containeragent.containers.ended import Ended
@@ -36,6 +39,7 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.journal import Journal
 from containeragent.host import cgroup2, process
+from containeragent.limits.keeper import Keeper
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
 from containeragent.workloads.human_names import HumanNames
@@ -46,19 +50,23 @@ log = logging.getLogger(__name__)
 _UPKEEP_SECONDS = 1.0
 
 
-def _services(config: Config, source: Source, bus: Bus, streams: Streams) -> tuple[list[Server], Rescanner]:
+def _services(
+    config: Config, source: Source, bus: Bus, streams: Streams, stack: contextlib.ExitStack
+) -> tuple[list[Server], Rescanner]:
     mount = cgroup2.mount_point()
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
-    resolver = PathResolver(mount)
+    resolver, tree = PathResolver(mount), Tree(managed)
     source.manage(managed.stat().st_ino)
-    ended = Ended(source, names, bus, config.grace_seconds, known_path=resolver.known)
+    keeper = Keeper(tree, source.page_size, functools.partial(_publish, bus, names))
+    stack.callback(keeper.close)
+    ended = Ended(source, names, bus, config.grace_seconds, known_path=resolver.known, last_limits=keeper.ended)
     source.listen(NOTICE_ENDED, lambda _: ended.refresh())
     ended.refresh()
     auditor = Auditor(source, Figures(mount, resolver))
     workloads = Workloads(HumanNames())
     containers = Containers(
-        source, Tree(managed), resolver, names, auditor, bus=bus, ended=ended, workload_of=workloads.of
+        source, tree, resolver, names, auditor, keeper=keeper, bus=bus, ended=ended, workload_of=workloads.of
     )
     rescanner = Rescanner(auditor.look, containers.drift, config.rescan_percent, config.drift_seconds)
     collector = metrics.ContainerCollector(
@@ -70,12 +78,17 @@ def _services(config: Config, source: Source, bus: Bus, streams: Streams) -> tup
         bus=bus,
         ended=ended,
         workload_of=workloads.of,
+        limits=keeper.states,
     )
     application = Application(containers, doctor.document(source), bus, streams)
     api = UnixServer(Path(config.socket), config.socket_group, application)
     scrape = tcp_server(config.metrics_address, make_wsgi_app(metrics.registry(collector)))
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
     return [api, scrape], rescanner
+
+
+def _publish(bus: Bus, names: Names, kind: str, parts: Parts, **details: Any) -> None:
+    bus.publish(kind, join(parts), names.cgroup(parts), **details)
 
 
 def _start(server: Server) -> None:
@@ -117,7 +130,7 @@ def run(config: Config) -> None:
         stack.callback(Journal(bus).stop)
         streams = Streams(bus)
         stack.callback(streams.close)
-        servers, rescanner = _services(config, source, bus, streams)
+        servers, rescanner = _services(config, source, bus, streams, stack)
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)

@@ -8,7 +8,7 @@ bounded: over the cap, containers with the least memory and tasks are left out a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -25,6 +25,8 @@ from containeragent.counters.ends import last_snapshot
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.counters.source import Source
 from containeragent.events.bus import Bus
+from containeragent.limits import metrics as limit_metrics
+from containeragent.limits.model import LimitState
 from containeragent.workloads.patterns import Workload
 
 _PREFIX = "containeragent_"
@@ -89,12 +91,13 @@ class ContainerCollector(Collector):
         bus: Bus | None = None,
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
+        limits: Callable[[], Mapping[int, LimitState]] = dict,
     ) -> None:
         self._source = source
         self._names = names
         self._paths_of = paths_of
         self._series_cap = series_cap
-        self._most = max(1, series_cap // _PER_CONTAINER)
+        self._limits = limits
         self._drift = drift
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, names, self._bus, 0)
@@ -108,28 +111,28 @@ class ContainerCollector(Collector):
         """One reading of everything."""
         started = time.perf_counter()
         snapshot = self._source.snapshot()
-        chosen = self._choose(snapshot)
+        limits = self._limits()
+        limits_series = len(limits) * limit_metrics.PER_CONTAINER
+        most = max(1, (self._series_cap - limits_series) // _PER_CONTAINER)
+        chosen = _choose(snapshot, most)
         paths = self._paths_of(snapshot.cgroup_ids)
         labels = [(at, [path]) for at in chosen if (path := paths[at]) is not None]
         dead = self._dead({path for path in paths if path is not None})
-        shown = dead[: max(0, self._most - len(chosen))]
+        shown = dead[: max(0, most - len(chosen))]
         last = last_snapshot([one.end for one in shown], snapshot.health)
         dead_labels = [(at, [one.cgroup]) for at, one in enumerate(shown)]
         for series in _SERIES:
             yield _family(series, self._source.page_size, (snapshot, labels), (last, dead_labels))
         yield self._info(labels + dead_labels)
         yield _died(shown)
-        left = self._series_cap - (len(labels) + len(shown)) * _PER_CONTAINER
+        ids = snapshot.cgroup_ids
+        limited = [(path, limits[ids[at]]) for at, (path,) in labels if ids[at] in limits]
+        limited += [(one.cgroup, one.limits) for one in shown if one.limits is not None]
+        yield from limit_metrics.families(limited, self._source.page_size)
+        left = self._series_cap - (len(labels) + len(shown)) * _PER_CONTAINER - limits_series
         yield from drift_families(self._drift(), left)
         yield from self._about_itself(snapshot, len(snapshot) - len(chosen) + len(dead) - len(shown))
         yield _gauge("collect_seconds", "Time this scrape took to collect.", time.perf_counter() - started)
-
-    def _choose(self, snapshot: Snapshot) -> list[int]:
-        """Positions of the containers to export, at most as many as the cap allows."""
-        if len(snapshot) <= self._most:
-            return list(range(len(snapshot)))
-        weight = sum(np.maximum(snapshot.total[name], 0) for name in ("anon", "file", "tasks"))
-        return sorted(np.argsort(weight)[::-1][: self._most].tolist())
 
     def _dead(self, living: set[str]) -> list[Dead]:
         """The managed ones that are gone a short while, newest first, one a path and none whose path is taken again."""
@@ -196,6 +199,14 @@ class ContainerCollector(Collector):
             seconds.add_metric([name], program.run_time_ns / 1e9)
             missed.add_metric([name], program.missed)
         return iter((runs, seconds, missed))
+
+
+def _choose(snapshot: Snapshot, most: int) -> list[int]:
+    """Positions of the containers to export."""
+    if len(snapshot) <= most:
+        return list(range(len(snapshot)))
+    weight = sum(np.maximum(snapshot.total[name], 0) for name in ("anon", "file", "tasks"))
+    return sorted(np.argsort(weight)[::-1][:most].tolist())
 
 
 def drift_families(audit: Audit, most: int) -> tuple[Metric, Metric]:

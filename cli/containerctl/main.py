@@ -15,7 +15,21 @@ from containerctl.client import SOCKET, Failure
 from containerctl.commands import HELP_OPTIONS, Settings, json_option
 from containerctl.output import emit_json, escape
 
-COMMANDS = ("run", "create", "rm", "ls", "show", "attach", "detach", "tasks", "which", "events", "audit", "doctor")
+COMMANDS = (
+    "run",
+    "create",
+    "rm",
+    "ls",
+    "show",
+    "limit",
+    "attach",
+    "detach",
+    "tasks",
+    "which",
+    "events",
+    "audit",
+    "doctor",
+)
 
 
 class LazyGroup(click.Group):

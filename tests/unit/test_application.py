@@ -72,8 +72,10 @@ class Client:
     [
         ("GET", "/v1/containers", "", "", ("documents", False, False)),
         ("GET", "/v1/containers", "all=true", "", ("documents", True, False)),
-        ("POST", "/v1/containers", "", '{"name": "/a"}', ("create", "/a", False)),
-        ("POST", "/v1/containers", "", '{"name": "/a", "parents": true}', ("create", "/a", True)),
+        ("POST", "/v1/containers", "", '{"name": "/a"}', ("create", "/a", False, {})),
+        ("POST", "/v1/containers", "", '{"name": "/a", "parents": true}', ("create", "/a", True, {})),
+        ("POST", "/v1/containers", "", '{"name": "/a", "task_limit": 5}', ("create", "/a", False, {"task_limit": 5})),
+        ("POST", "/v1/container/limits", "name=/a", '{"dry_run": true}', ("limit", "/a", {"dry_run": True}, CALLER)),
         ("GET", "/v1/container", "name=/a%2Fb", "", ("show", "/a/b")),
         ("GET", "/v1/container", "name=", "", ("show", "")),
         ("DELETE", "/v1/container", "name=/a", "", ("remove", "/a", False, CALLER)),

@@ -391,10 +391,10 @@ def test_an_agent_that_does_not_answer(tmp_path: Path) -> None:
     [
         ([], "Missing command", "see containerctl --help"),
         (["nosuch"], "nosuch", "see containerctl --help"),
-        (["limit"], "limit", "see containerctl --help"),
+        (["lim"], "lim", "see containerctl --help"),
         (["create"], "Missing argument 'NAME'", "see containerctl create --help"),
         (["create", "a", "b"], "unexpected extra argument", "see containerctl create --help"),
-        (["create", "--page-limit", "1G", "a"], "--page-limit", "see containerctl create --help"),
+        (["create", "--quota", "1G", "a"], "--quota", "see containerctl create --help"),
         (["rm", ""], "cannot be empty", "see containerctl rm --help"),
         (["attach", "web"], "Missing argument 'PID...'", "see containerctl attach --help"),
         (["attach", "web", "x"], "'x' is not a task's id", "see containerctl attach --help"),

@@ -15,8 +15,9 @@ PACKAGE = ROOT / "agent/containeragent"
 FORBIDDEN = {
     "events": ("loader", "counters", "containers", "api", "metrics", "agent", "doctor", "cgroups", "host"),
     "counters": ("loader", "containers", "api", "metrics", "agent", "doctor", "cgroups", "events"),
-    "host": ("loader", "counters", "containers", "api", "metrics", "agent", "cgroups"),
-    "cgroups": ("loader", "counters", "containers", "api", "metrics", "agent"),
+    "host": ("loader", "counters", "containers", "api", "metrics", "agent", "cgroups", "limits"),
+    "cgroups": ("loader", "counters", "containers", "api", "metrics", "agent", "limits"),
+    "limits": ("loader", "containers", "api", "metrics", "agent"),
     "containers": ("loader", "api", "metrics", "agent"),
     "loader": ("containers", "api", "metrics", "agent", "cgroups"),
     "api": ("loader", "counters", "metrics", "agent"),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from prometheus_client import generate_latest, parser
@@ -16,11 +16,14 @@ from containeragent.containers.view import Names
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
 from containeragent.events.bus import Bus
+from containeragent.limits.model import Hits, Limits, LimitState
 from containeragent.workloads.patterns import of_path
 from tests.unit.snapshots import PAGE_BYTES, FakeSource, end, snapshot
 
 PATHS: dict[int, str | None] = {1: "/", 2: "/containers", 3: "/containers/web", 4: '/x"\\\n', 5: None}
 PATHS |= {6: "/docker/" + "a" * 64, 7: "/system.slice/ssh.service"}
+
+NO_STATES: Mapping[int, LimitState] = {}
 
 
 def paths_of(cgroup_ids: Sequence[int]) -> list[str | None]:
@@ -28,14 +31,16 @@ def paths_of(cgroup_ids: Sequence[int]) -> list[str | None]:
     return [PATHS.get(number, f"/c{number}") for number in cgroup_ids]
 
 
-def scraped(now: Snapshot, series_cap: int = 50000, ended: Sequence[End] = ()) -> dict[str, dict[str, float]]:
+def scraped(
+    now: Snapshot, series_cap: int = 50000, ended: Sequence[End] = (), limits: Mapping[int, LimitState] = NO_STATES
+) -> dict[str, dict[str, float]]:
     """Values by name and cgroup ("" where there is none), after the text format and back."""
     fake, names, bus = FakeSource(now), Names("/containers"), Bus()
     fake.ended = list(ended)
     source = fake.as_source()
     dead = Ended(source, names, bus, 300)
     collector = metrics.ContainerCollector(
-        source, names, paths_of, series_cap, bus=bus, ended=dead, workload_of=of_path
+        source, names, paths_of, series_cap, bus=bus, ended=dead, workload_of=of_path, limits=lambda: limits
     )
     text = generate_latest(metrics.registry(collector)).decode()
     found: dict[str, dict[str, float]] = {}
@@ -115,6 +120,16 @@ def test_a_registry_of_its_own() -> None:
     """Nothing of the Python process, and registering reads nothing."""
     collector = metrics.ContainerCollector(FakeSource(snapshot()).as_source(), Names("/x"), paths_of, 1)
     assert all(family.name.startswith("containeragent_") for family in metrics.registry(collector).collect())
+
+
+def test_limits() -> None:
+    """Of who has them; what is unknown has no sample; they count against the cap."""
+    limits = {3: LimitState(Limits(5, 10), "kernel", "kernel", Hits(None, 7), Hits(0, 0), 1.5)}
+    found = scraped(snapshot((1, 9), (3, 2)), limits=limits)
+    assert found["task_limit"] == {"/containers/web": 5} and "task_limit_hits_total" not in found
+    assert found["page_limit_bytes"] == {"/containers/web": 10 * PAGE_BYTES}
+    assert found["page_limit_hits_total"] == {"/containers/web": 7}
+    assert found["throttled_seconds_total"] == {"/containers/web": 1.5}
 
 
 def drifted(most: int) -> dict[str, list[tuple[str, str, float]]]:

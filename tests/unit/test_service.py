@@ -20,6 +20,8 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.host import cgroup2, process
 from containeragent.host.process import Process
+from containeragent.limits.keeper import Keeper
+from containeragent.limits.model import Hits, Limits, LimitState
 from tests.unit.snapshots import FakeSource, snapshot
 
 ROOT = Caller(pid=os.getpid(), uid=0)
@@ -76,6 +78,32 @@ class FakeTree:
         self.attached.append((parts, pid))
 
 
+class FakeKeeper:
+    """Takes every limit but one that is named "bad"; `full` containers admit nobody."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Parts, dict[str, Any]]] = []
+        self.full: set[Parts] = set()
+
+    def prepare(self, parent: Parts) -> None:
+        pass
+
+    def refresh(self, cgroup_id: int) -> None:
+        pass
+
+    def state(self, cgroup_id: int) -> LimitState:
+        return LimitState(Limits(task_limit=5), "kernel", None, Hits(2, 3), Hits(1, None))
+
+    def change(self, parts: Parts, asked: dict[str, Any]) -> None:
+        if "bad" in asked:
+            raise Refused("EINVAL", "bad")
+        self.asked.append((parts, asked))
+
+    def admit(self, parts: Parts, origin: Parts | None, threads: int) -> None:
+        if parts in self.full:
+            raise Refused("EAGAIN", "5 of 5 tasks")
+
+
 class Service:
     """The service with everything that it uses."""
 
@@ -87,8 +115,15 @@ class Service:
         resolver = cast(PathResolver, self)
         auditor = Auditor(self.source.as_source(), cast(Figures, self))
         self.bus = Bus()
+        self.keeper = FakeKeeper()
         self.containers = Containers(
-            self.source.as_source(), cast(Tree, self.tree), resolver, Names("/root"), auditor, bus=self.bus
+            self.source.as_source(),
+            cast(Tree, self.tree),
+            resolver,
+            Names("/root"),
+            auditor,
+            keeper=cast(Keeper, self.keeper),
+            bus=self.bus,
         )
         monkeypatch.setattr(process, "look_up", self.found.get)
         monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: self.cgroup)
@@ -122,6 +157,24 @@ def code(call: Any, *arguments: Any) -> str:
     with pytest.raises(Refused) as caught:
         call(*arguments)
     return caught.value.code
+
+
+def test_limits(made: Service) -> None:
+    """Given at creation and later; shown; a bad one leaves no container behind; only root changes them."""
+    shown = made.containers.create("/a", False, {"task_limit": 5})
+    assert made.keeper.asked == [(("a",), {"task_limit": 5})]
+    assert (shown["task_limit"], shown["task_limit_hits"], shown["page_limit_hits"]) == (5, 2, 3)
+    assert (shown["local"]["task_limit_hits"], shown["local"]["page_limit_hits"]) == (1, None)
+    assert shown["limit_mode"] == {"tasks": "kernel", "pages": None}
+    assert code(made.containers.create, "/b", False, {"bad": 1}) == "EINVAL" and ("b",) not in made.tree.ids
+    assert made.containers.limit("/web", {"page_limit": "1M"}, ROOT)["name"] == "/web"
+    assert code(made.containers.limit, "/web", {"page_limit": "1M"}, USER) == "EACCES"
+
+
+def test_a_full_container_admits_nobody(made: Service) -> None:
+    """And nothing is moved."""
+    made.keeper.full.add(("web",))
+    assert code(made.containers.attach, "/web", [7], True, ROOT) == "EAGAIN" and not made.tree.attached
 
 
 def test_create(made: Service) -> None:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 STATUS = {
     "EINVAL": "400 Bad Request",
+    "EAGAIN": "409 Conflict",
+    "ENOTSUP": "409 Conflict",
     "EACCES": "403 Forbidden",
     "EPERM": "403 Forbidden",
     "ENOENT": "404 Not Found",
@@ -106,6 +108,9 @@ class Application:
             ("DELETE", "/v1/container"): self._remove,
             ("GET", "/v1/container/tasks"): self._tasks,
             ("POST", "/v1/container/tasks"): self._attach,
+            ("POST", "/v1/container/limits"): lambda request: containers.limit(
+                request.name(), request.body, request.caller
+            ),
             ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
@@ -118,7 +123,8 @@ class Application:
     def _create(self, request: Request) -> Any:
         if not isinstance(request.body.get("name"), str):
             raise Refused("EINVAL", 'the body has no "name", for example {"name": "/web"}')
-        return self._containers.create(request.body["name"], request.choice("parents", False))
+        limits = {key: value for key, value in request.body.items() if key not in ("name", "parents")}
+        return self._containers.create(request.body["name"], request.choice("parents", False), limits)
 
     def _remove(self, request: Request) -> Any:
         return {"removed": self._containers.remove(request.name(), request.flag("recursive"), request.caller)}

@@ -30,6 +30,16 @@ def _details() -> str:
     return "; ".join(f"{kind}: {', '.join(keys)}" for kind, keys in DETAILS.items() if keys)
 
 
+_LIMITS = {
+    "task_limit": {"type": ["integer", "string", "null"], "description": "tasks; null or max: no limit"},
+    "page_limit": {
+        "type": ["integer", "string", "null"],
+        "description": "pages, or bytes with a unit (100M); null or max: no limit",
+    },
+    "kill_after": {"type": ["number", "string", "null"], "description": "seconds; null or never: not at all"},
+    "dry_run": {"type": "boolean"},
+}
+
 _SCHEMAS: dict[str, Any] = {
     "Container": {
         "type": "object",
@@ -143,9 +153,10 @@ _SCHEMAS: dict[str, Any] = {
     },
     "NewContainer": {
         "type": "object",
-        "properties": {"name": {"type": "string"}, "parents": {"type": "boolean", "default": False}},
+        "properties": {"name": {"type": "string"}, "parents": {"type": "boolean", "default": False}, **_LIMITS},
         "required": ["name"],
     },
+    "Limits": {"type": "object", "properties": _LIMITS},
 }
 
 
@@ -202,6 +213,7 @@ def document() -> dict[str, Any]:
                 "get": _operation("Its task ids", tasks, name, _parameter("stats", "boolean", False)),
                 "post": _operation("Move tasks into it", anything, name, body="Tasks"),
             },
+            "/v1/container/limits": {"post": _operation("Set its limits", container, name, body="Limits")},
             "/v1/container/kill": {"post": _operation("Kill all its tasks", anything, name)},
             "/v1/detach": {"post": _operation("Move tasks out of their containers", anything, body="Tasks")},
             "/v1/task": {"get": _operation("A task's container", anything, _parameter("pid", "integer", True))},

@@ -41,7 +41,7 @@ class Tree:
         self._root = os.open(root, _DIRECTORY)
 
     @contextlib.contextmanager
-    def _opened(self, parts: Parts) -> Iterator[int]:
+    def opened(self, parts: Parts) -> Iterator[int]:
         """Descriptor of a container's directory."""
         descriptor = os.dup(self._root)
         try:
@@ -61,12 +61,12 @@ class Tree:
 
     def identity(self, parts: Parts) -> int:
         """The cgroup's id."""
-        with self._opened(parts) as directory:
+        with self.opened(parts) as directory:
             return os.fstat(directory).st_ino
 
     def leaf_identity(self, parts: Parts) -> int | None:
         """Id of the cgroup that holds the container's own tasks, if it is not the container's itself."""
-        with self._opened(parts) as directory:
+        with self.opened(parts) as directory:
             try:
                 return os.stat(LEAF, dir_fd=directory, follow_symlinks=False).st_ino
             except FileNotFoundError:
@@ -77,7 +77,7 @@ class Tree:
         if not parts:
             raise Refused("EEXIST", "the container / exists: it is the cgroup root")
         try:
-            with self._opened(parts[:-1]) as parent:
+            with self.opened(parts[:-1]) as parent:
                 self._make(parent, parts)
         except Refused as error:
             if error.code != "ENOENT":
@@ -100,13 +100,13 @@ class Tree:
 
     def children(self, parts: Parts) -> list[str]:
         """Names of the containers directly below."""
-        with self._opened(parts) as directory:
-            return sorted(name for name in _folders(directory) if name not in OWN)
+        with self.opened(parts) as directory:
+            return sorted(name for name in folders(directory) if name not in OWN)
 
     def remove(self, parts: Parts) -> None:
         """Remove a container that has neither tasks nor children."""
-        with self._opened(parts[:-1]) as parent, self._opened(parts) as directory:
-            below = [name for name in _folders(directory) if name not in OWN]
+        with self.opened(parts[:-1]) as parent, self.opened(parts) as directory:
+            below = [name for name in folders(directory) if name not in OWN]
             if below:
                 raise Refused(
                     "EBUSY",
@@ -136,19 +136,19 @@ class Tree:
 
     def processes(self, parts: Parts) -> list[int]:
         """Processes of the container and everything below it."""
-        with self._opened(parts) as directory:
+        with self.opened(parts) as directory:
             return sorted(_walk_ids(directory, PROCS))
 
     def tasks(self, parts: Parts) -> list[int]:
         """Threads of the container and everything below it."""
-        with self._opened(parts) as directory:
+        with self.opened(parts) as directory:
             return sorted(_walk_ids(directory, THREADS))
 
     def attach(self, parts: Parts, process: int) -> None:
         """Move a process, with all its threads."""
-        with self._opened(parts) as directory:
+        with self.opened(parts) as directory:
             try:
-                _write(directory, PROCS, str(process))
+                write_file(directory, PROCS, str(process))
             except OSError as error:
                 # It has children that controllers are enabled for, so cgroup v2 wants tasks in a leaf.
                 if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
@@ -159,7 +159,7 @@ class Tree:
         with contextlib.suppress(FileExistsError):
             os.mkdir(LEAF, 0o755, dir_fd=directory)
         try:
-            _write(directory, f"{LEAF}/{PROCS}", str(process))
+            write_file(directory, f"{LEAF}/{PROCS}", str(process))
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.rmdir(LEAF, dir_fd=directory)
@@ -167,11 +167,11 @@ class Tree:
 
     def kill(self, parts: Parts) -> int:
         """SIGKILL to every process of the container and below; returns when all are gone, with their number."""
-        with self._opened(parts) as directory:
+        with self.opened(parts) as directory:
             killed = len(_walk_ids(directory, PROCS))
             if not killed:
                 return 0
-            _write(directory, KILL, "1")
+            write_file(directory, KILL, "1")
             if not _wait_until_empty(directory, _KILL_SECONDS):
                 raise Refused(
                     "EBUSY",
@@ -191,23 +191,26 @@ def _attach_refused(error: OSError, parts: Parts, process: int) -> Refused:
     return Refused.of_errno(error.errno or errno.EIO, f"task {process} was not attached to {join(parts)}")
 
 
-def _folders(directory: int) -> list[str]:
+def folders(directory: int) -> list[str]:
+    """Names of what is directly below."""
     with os.scandir(directory) as entries:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def _read(directory: int, name: str) -> str:
+def read_file(directory: int, name: str) -> str:
+    """A control file of the cgroup behind a descriptor."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     with open(descriptor, encoding="ascii") as file:
         return file.read()
 
 
 def _read_ids(directory: int, name: str) -> list[int]:
-    return [int(line) for line in _read(directory, name).split()]
+    return [int(line) for line in read_file(directory, name).split()]
 
 
-def _write(directory: int, name: str, value: str) -> None:
-    descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+def write_file(directory: int, name: str, value: str) -> None:
+    """Write one in one go, as the kernel wants it."""
+    descriptor = os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
         os.write(descriptor, value.encode())
     finally:
@@ -218,14 +221,14 @@ def _walk_ids(directory: int, name: str) -> set[int]:
     """Ids of a subtree; what goes while we look has none."""
     try:
         ids = set(_read_ids(directory, name))
-        folders = _folders(directory)
+        names = folders(directory)
     except OSError as error:
         if error.errno in (errno.ENODEV, errno.ENOENT):
             return set()
         raise
-    for folder in folders:
+    for name_below in names:
         with contextlib.suppress(FileNotFoundError):
-            below = os.open(folder, _DIRECTORY, dir_fd=directory)
+            below = os.open(name_below, _DIRECTORY, dir_fd=directory)
             try:
                 ids |= _walk_ids(below, name)
             finally:

@@ -17,6 +17,7 @@ from containeragent.counters.ends import End
 from containeragent.counters.source import Source
 from containeragent.events.bus import Bus
 from containeragent.events.event import REMOVED
+from containeragent.limits.model import LimitState
 
 MOST_RECORDS = 1024
 _MOST_CAUSES = 4096
@@ -36,14 +37,16 @@ class Ended:
         grace_seconds: float,
         *,
         known_path: Callable[[int], str | None] = lambda _: None,
+        last_limits: Callable[[int], LimitState | None] = lambda _: None,
         most: int = MOST_RECORDS,
     ) -> None:
-        """`known_path` may know a path that is too long for a record."""
+        """`known_path` may know a path that is too long for a record, `last_limits` what limits it had."""
         self._source = source
         self._names = names
         self._bus = bus
         self._grace = grace_seconds
         self._known_path = known_path
+        self._last_limits = last_limits
         self._most = most
         # Apart, so that cgroups which are not ours never push out those that are. In the order of their ends.
         self._managed: dict[Key, Dead] = {}
@@ -98,7 +101,8 @@ class Ended:
             return
         name, in_grace = self._names.managed(cgroup), end.died_at + self._grace > time.time()
         reason, tell = self._reason(end)
-        dead = Dead(cgroup if name is None else name, cgroup, name is not None, end, reason)
+        limits = self._last_limits(end.cgroup_id)
+        dead = Dead(cgroup if name is None else name, cgroup, name is not None, end, reason, limits)
         if not end.reason:
             self._source.explain(end, reason)
             if tell and dead.managed and (in_grace or end.died_ns >= self._started_ns):

@@ -19,18 +19,20 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import ATTACHED, DETACHED
 from containeragent.host import cgroup2, process
+from containeragent.limits.keeper import Keeper
 
 
 class Mover:
     """Of one tree. One move at a time: the caller holds the lock."""
 
-    def __init__(self, tree: Tree, name_rules: Names, bus: Bus) -> None:
+    def __init__(self, tree: Tree, name_rules: Names, bus: Bus, keeper: Keeper) -> None:
         self._tree = tree
         self._names = name_rules
         self._bus = bus
+        self._keeper = keeper
 
     def attach(self, parts: Parts, pids: list[int], move: bool, caller: Caller) -> list[int]:
-        """Into a container; 0 is the caller. Without `move` a task of another container is refused."""
+        """Into a container that is not full; 0 is the caller. Without `move` a task of another container is refused."""
         return _each(pids, caller, lambda pid: self._attach_one(parts, pid, move, caller), "attached")
 
     def detach(self, pids: list[int], caller: Caller) -> list[int]:
@@ -42,6 +44,8 @@ class Mover:
         inside = self._names.managed(cgroup_of(target))
         if not move and inside not in (None, "/", names.join(parts)):
             raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
+        origin = None if inside is None else names.parse(inside)
+        self._keeper.admit(parts, origin, process.threads(target))
         self._move(parts, target)
         self._bus.publish(ATTACHED, names.join(parts), self._names.cgroup(parts), task=_task(target), origin=inside)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from containeragent.cgroups import names
@@ -26,6 +26,7 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import CREATED
 from containeragent.host import process, taskstats
+from containeragent.limits.keeper import Keeper
 from containeragent.workloads.patterns import Workload
 
 
@@ -40,6 +41,7 @@ class Containers:
         name_rules: Names,
         auditor: Auditor,
         *,
+        keeper: Keeper,
         bus: Bus | None = None,
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
@@ -47,13 +49,14 @@ class Containers:
         """Without a bus nobody is told; without `ended` nothing is known of those that are gone."""
         self._source = source
         self._auditor = auditor
+        self._keeper = keeper
         self._tree = tree
         self._resolver = resolver
         self._names = name_rules
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, name_rules, self._bus, 0)
         self._workload_of = workload_of
-        self._mover = Mover(tree, name_rules, self._bus)
+        self._mover = Mover(tree, name_rules, self._bus, keeper)
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -79,8 +82,11 @@ class Containers:
         return sorted(dead + live, key=lambda document: str(document["cgroup"]))
 
     def _document(self, container: Container) -> Document:
-        workload = None if container.managed else self._workload_of(container.cgroup)
-        return view.document(container, self._source.page_size, self._source.engine, workload)
+        if container.managed:
+            state, workload = self._keeper.state(container.reading.cgroup_id), None
+        else:
+            state, workload = None, self._workload_of(container.cgroup)
+        return view.document(container, self._source.page_size, self._source.engine, state, workload)
 
     def _all(self, all_cgroups: bool) -> list[Container]:
         snapshot = self._source.settled()
@@ -90,12 +96,14 @@ class Containers:
     def show(self, name: str) -> Document:
         """One container, or by its path an unmanaged cgroup; else the last one of that name that is gone."""
         try:
-            return self._document(self._find(name))
+            found = self._find(name)
         except Refused:
             dead = self._ended.newest("/" + name.removeprefix("/"))
             if dead is None:
                 raise
             return view.dead_document(dead, self._source.page_size, self._source.engine)
+        self._keeper.refresh(found.reading.cgroup_id)
+        return self._document(found)
 
     def _find(self, name: str) -> Container:
         try:
@@ -133,17 +141,20 @@ class Containers:
         reading = self._source.settled().reading(identity) if identity is not None else None
         return None if reading is None else Container(path, path, False, reading)
 
-    def create(self, name: str, parents: bool) -> Document:
-        """Make a container, with `parents` also those above it that are missing."""
+    def create(self, name: str, parents: bool, limits: Mapping[str, Any] | None = None) -> Document:
+        """Make a container with limits, with `parents` also those above it that are missing."""
         parts = names.parse(name)
         made: list[Parts] = []
         with self._changing():
             try:
                 if parents:
                     self._create_missing(parts[:-1], made)
+                self._keeper.prepare(parts[:-1])
                 cgroup_id = self._tree.create(parts)
                 made.append(parts)
                 self._check_slot(parts, cgroup_id)
+                if limits:
+                    self._keeper.change(parts, limits)
             except Refused:
                 for undone in reversed(made):
                     self._remove_one(undone, "its creation was undone", tell=False)
@@ -159,6 +170,7 @@ class Containers:
         """Add to `made` what was made, so that the caller can undo it."""
         for length in range(1, len(parts) + 1):
             try:
+                self._keeper.prepare(parts[: length - 1])
                 self._tree.create(parts[:length])
                 made.append(parts[:length])
             except Refused as error:
@@ -174,6 +186,15 @@ class Containers:
             f"container {names.join(parts)} was not made: all {self._source.slots} slots are in use; "
             "remove containers, or load with more --slots",
         )
+
+    def limit(self, name: str, asked: Mapping[str, Any], caller: Caller) -> Document:
+        """Set limits of a container, leave those that are not asked for."""
+        parts = names.parse(name)
+        if caller.uid:
+            raise Refused("EACCES", f"only root may change limits of container {names.join(parts)}; use sudo")
+        with self._changing():
+            self._keeper.change(parts, asked)
+        return self.show(name)
 
     def remove(self, name: str, recursive: bool, caller: Caller) -> list[str]:
         """Remove a container; with `recursive` its tasks are killed and those below go first. Names, in order."""

@@ -15,13 +15,14 @@ from containeragent.cgroups.names import AGENT, LEAF, OWN
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import COUNTERS, Reading, Snapshot
 from containeragent.counters.source import Engine
+from containeragent.limits.model import Hits, LimitState
 from containeragent.workloads.patterns import Workload
 
 Document = dict[str, Any]
 
 # Counters that this version does not keep: unknown, so null.
 _UNKNOWN_NUMBERS = ("num_files",)
-_UNKNOWN_LIMITS = ("task_limit", "page_limit", "task_limit_hits", "page_limit_hits", "throttled_seconds")
+_LIMITS = "task_limit page_limit task_limit_hits page_limit_hits throttled_seconds kill_after_seconds dry_run".split()
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Dead:
     managed: bool
     end: End
     reason: str
+    limits: LimitState | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,31 @@ def _numbers(counters: dict[str, int | None]) -> Document:
     return {public_name(name): value for name, value in counters.items()} | dict.fromkeys(_UNKNOWN_NUMBERS)
 
 
-def document(container: Container, page_size: int, engine: Engine, workload: Workload | None = None) -> Document:
-    """The container as `show --json` prints it; pages of `page_size` bytes. `workload`: whose an unmanaged one is."""
+def _limits(state: LimitState | None) -> Document:
+    if state is None:
+        return dict.fromkeys(_LIMITS)
+    limits = state.limits
+    return {
+        "task_limit": limits.task_limit,
+        "page_limit": limits.page_limit,
+        **_hits(state.hits),
+        "throttled_seconds": round(state.throttled_seconds, 3),
+        "kill_after_seconds": limits.kill_after_seconds,
+        "dry_run": limits.dry_run,
+    }
+
+
+def _hits(hits: Hits | None) -> Document:
+    return {"task_limit_hits": hits and hits.tasks, "page_limit_hits": hits and hits.pages}
+
+
+def document(
+    container: Container, page_size: int, engine: Engine, limits: LimitState | None, workload: Workload | None = None
+) -> Document:
+    """The container as `show --json` prints it; pages of `page_size` bytes.
+
+    Of an unmanaged one `limits` is None, and `workload` says whose it is.
+    """
     reading = container.reading
     return {
         "name": container.name,
@@ -122,16 +147,16 @@ def document(container: Container, page_size: int, engine: Engine, workload: Wor
         "state": "live",
         "page_size": page_size,
         "engine": asdict(engine),
-        "limit_mode": {"tasks": None, "pages": None},
+        "limit_mode": {"tasks": limits and limits.tasks_mode, "pages": limits and limits.pages_mode},
         "notify_on_release": False,
         "partial_pages": reading.partial_pages,
         **_numbers(reading.total),
-        **dict.fromkeys(_UNKNOWN_LIMITS),
+        **_limits(limits),
         "peak_tasks": reading.peak_tasks,
         "peak_pages": reading.peak_pages,
         "forks": reading.forks,
         "exits": reading.exits,
-        "local": _numbers(reading.local),
+        "local": _numbers(reading.local) | _hits(limits.local_hits if limits else None),
     }
 
 
@@ -158,7 +183,7 @@ def last_reading(end: End) -> Reading:
 def dead_document(dead: Dead, page_size: int, engine: Engine) -> Document:
     """As that of a living one, and when and why it ended."""
     container = Container(dead.name, dead.cgroup, dead.managed, last_reading(dead.end))
-    return document(container, page_size, engine) | {
+    return document(container, page_size, engine, dead.limits) | {
         "state": "dead",
         "born_at": _moment(dead.end.born_at),
         "died_at": _moment(dead.end.died_at),

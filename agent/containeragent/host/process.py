@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def has_capabilities(proc: Path = Path("/proc")) -> bool:
     """Whether we have any capability (capabilities(7)), as a service with another user than root may."""
     status = (proc / "self" / "status").read_text()
     return any(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+
+
+def threads(process: int, proc: Path = Path("/proc")) -> int:
+    """Threads of a process; 0 when it is gone."""
+    try:
+        return len(os.listdir(proc / str(process) / "task"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def look_up(task: int, proc: Path = Path("/proc")) -> Process | None:

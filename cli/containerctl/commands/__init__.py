@@ -51,6 +51,26 @@ json_option = click.option(
 )
 
 
+_LIMITS = (
+    click.option("--task-limit", metavar="N|max", help="Most tasks at a time; a fork beyond fails with EAGAIN."),
+    click.option("--page-limit", metavar="SIZE|max", help="Memory above which the kernel takes it back."),
+    click.option("--kill-after", metavar="SECONDS|never", help="End it when it stays above the page limit this long."),
+    click.option("--dry-run/--no-dry-run", default=None, help="Only log and count what the page limit would do."),
+)
+
+
+def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of limits; what is good is for the agent to say."""
+    for option in reversed(_LIMITS):
+        function = option(function)
+    return function
+
+
+def asked_limits(options: dict[str, Any]) -> dict[str, Any]:
+    """Those that were given, as the API takes them."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
 def command(*examples: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """Declare a command that takes --json and whose help ends with examples."""
     context_settings = {**HELP_OPTIONS, **settings.pop("context_settings", {})}

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """`containerctl create`: a name goes to the agent, a new container comes back."""
 
+from typing import Any
+
 import click
 
-from containerctl.commands import Settings, command, container_name
+from containerctl.commands import Settings, asked_limits, command, container_name, limit_options
 from containerctl.output import emit_json
 
 
-@command("create web", "create --parents shop/web/cache")
+@command("create web", "create --parents shop/web/cache", "create web --task-limit 100 --page-limit 1G")
 @click.argument("name", type=container_name)
 @click.option("--parents", is_flag=True, help="Create missing parents too.")
+@limit_options
 @click.pass_obj
-def create(settings: Settings, name: str, parents: bool) -> None:
+def create(settings: Settings, /, name: str, parents: bool, **limits: Any) -> None:
     """Create the container NAME."""
-    created = settings.client().document("POST", "/v1/containers", body={"name": name, "parents": parents})
+    body = {"name": name, "parents": parents, **asked_limits(limits)}
+    created = settings.client().document("POST", "/v1/containers", body=body)
     if settings.json:
         emit_json(created)

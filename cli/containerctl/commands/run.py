@@ -8,13 +8,13 @@ import secrets
 import signal
 import sys
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
 from containerctl.child import Child, held_signals
 from containerctl.client import Client, Document, Failure
-from containerctl.commands import Settings, command, container_name
+from containerctl.commands import Settings, asked_limits, command, container_name, limit_options
 from containerctl.output import UNKNOWN, emit_json, escape, pages, pairs, value
 
 NOT_STARTED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
@@ -32,16 +32,17 @@ class Ending(NamedTuple):
 
 
 @command(
-    "run -- make -j8",
     "run --name build --keep -- ./configure --prefix=/usr",
+    "run --task-limit 50 --page-limit 256M -- make test",
     "run --json -- sh -c 'exit 3'",
     context_settings={"allow_interspersed_args": False},
 )
 @click.option("--name", metavar="NAME", type=container_name, help="The container's name; invented when not given.")
+@limit_options
 @click.option("--keep", is_flag=True, help="Leave the container, and tasks that are left in it, alone.")
 @click.argument("command_line", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
-def run(settings: Settings, name: str | None, keep: bool, command_line: tuple[str, ...]) -> int:
+def run(settings: Settings, /, name: str | None, keep: bool, command_line: tuple[str, ...], **limits: Any) -> int:
     """Run COMMAND in a container of its own, and report what it used.
 
     The exit status is the command's: 128+N when signal N killed it, 127 when it was not found, 126 when it could not be
@@ -50,7 +51,7 @@ def run(settings: Settings, name: str | None, keep: bool, command_line: tuple[st
     chosen = name or f"/run-{os.getpid()}-{secrets.token_hex(2)}"
     with held_signals() as mask:
         setup = settings.client(SETUP_SECONDS)
-        _create(setup, chosen, invented=name is None)
+        _create(setup, chosen, asked_limits(limits), invented=name is None)
         child = _start(setup, chosen, command_line, mask)
         started = time.monotonic()
         _release(setup, chosen, child, command_line[0])
@@ -64,9 +65,9 @@ def run(settings: Settings, name: str | None, keep: bool, command_line: tuple[st
     return int(report["exit_status"])
 
 
-def _create(client: Client, name: str, *, invented: bool) -> None:
+def _create(client: Client, name: str, limits: Document, *, invented: bool) -> None:
     try:
-        client.document("POST", "/v1/containers", body={"name": name, "parents": False})
+        client.document("POST", "/v1/containers", body={"name": name, "parents": False, **limits})
     except Failure as failure:
         if invented and not failure.answered:
             # The agent may have created it and been cut off; a name that we invented is nobody else's.

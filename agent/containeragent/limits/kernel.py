@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kernel mode: limits as files of the pids and memory controllers (Documentation/admin-guide/cgroup-v2.rst).
+
+In: Limits. Out: pids.max, memory.high and memory.max of one container, all of them written or none; and how often they
+were hit. Controllers are enabled on the way down to it, inside the cgroup root only; tasks that are in the way move to
+a leaf.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+
+from containeragent.cgroups.names import LEAF, join
+from containeragent.cgroups.tree import PROCS, Parts, Tree, folders, read_file, write_file
+from containeragent.errors import Refused
+from containeragent.limits.model import Hits, Limits
+
+CONTROLLERS = "cgroup.controllers"
+SUBTREE_CONTROL = "cgroup.subtree_control"
+PIDS, MEMORY = "pids", "memory"
+PIDS_MAX, MEMORY_HIGH, MEMORY_MAX = "pids.max", "memory.high", "memory.max"
+PIDS_EVENTS, MEMORY_EVENTS, LOCAL = "pids.events", "memory.events", ".local"
+MEMORY_CURRENT = "memory.current"
+_NO_LIMIT = "max"
+_MOVE_TRIES = 16  # new tasks may come while those that are there move
+
+Setting = tuple[str, str]  # file, value
+
+
+def pids_settings(limits: Limits) -> list[Setting]:
+    """What the pids controller is told."""
+    return [(PIDS_MAX, _value(limits.task_limit))]
+
+
+def memory_settings(limits: Limits, page_size: int) -> list[Setting]:
+    """What the memory controller is told; the hard stop only where ending the container was asked for."""
+    high, most = limits.page_limit, limits.hard_page_limit if limits.kill_after_seconds is not None else None
+    if limits.dry_run:
+        high = most = None
+    return [(MEMORY_HIGH, _value(high, page_size)), (MEMORY_MAX, _value(most, page_size))]
+
+
+def _value(limit: int | None, unit: int = 1) -> str:
+    return _NO_LIMIT if limit is None else str(limit * unit)
+
+
+class KernelLimits:
+    """The controllers of the containers in one tree."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def controllers(self) -> frozenset[str]:
+        """Which of pids and memory the cgroup root has, and can hand down."""
+        with self._tree.opened(()) as root:
+            offered = read_file(root, CONTROLLERS).split()
+        return frozenset(offered) & {PIDS, MEMORY}
+
+    def enable(self, parts: Parts) -> frozenset[str]:
+        """Have the controllers enabled down to a container that is, or will be, at `parts`; those that it has then."""
+        wanted = self.controllers()
+        for length in range(len(parts)):
+            self._enable_below(parts[:length], wanted)
+        return wanted
+
+    def _enable_below(self, parts: Parts, wanted: frozenset[str]) -> None:
+        with self._tree.opened(parts) as directory:
+            missing = wanted - set(read_file(directory, SUBTREE_CONTROL).split())
+            for controller in sorted(missing):
+                self._enable_one(parts, directory, controller)
+
+    def _enable_one(self, parts: Parts, directory: int, controller: str) -> None:
+        """cgroup v2 wants no tasks beside children with controllers, so they go to the leaf first."""
+        for _ in range(_MOVE_TRIES):
+            try:
+                return write_file(directory, SUBTREE_CONTROL, f"+{controller}")
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    what = f"the {controller} controller was not enabled below container {join(parts)}"
+                    raise Refused.of_errno(error.errno or errno.EIO, what) from None
+            move_to_leaf(directory)
+        raise Refused("EBUSY", f"container {join(parts)} starts tasks faster than they can be moved; try again")
+
+    def write(self, parts: Parts, settings: list[Setting]) -> None:
+        """All of them, or none: what was there before is put back when one is refused."""
+        before: list[Setting] = []
+        with self._tree.opened(parts) as directory:
+            for file, value in settings:
+                try:
+                    before.append((file, read_file(directory, file).strip()))
+                    write_file(directory, file, value)
+                except OSError as error:
+                    _put_back(directory, before)
+                    if error.errno == errno.ENODEV:  # the container goes
+                        raise
+                    what = f"the kernel refused {file} = {value} for container {join(parts)}"
+                    raise Refused.of_errno(error.errno or errno.EIO, what, "nothing was changed") from None
+
+    def hits(self, parts: Parts) -> tuple[Hits, Hits]:
+        """Of the container and below, and of its own limits alone; None where the kernel does not tell them apart.
+
+        Since Linux kernel commit 3f26a885b54c ("cgroup/pids: Add pids.events.local") (in v6.11) a hit counts where the
+        limit is; before, where the task is that could not fork, and not above.
+        """
+        with self._tree.opened(parts) as directory:
+            tasks, tasks_local = _task_hits(directory)
+            pages = _page_hits(_read(directory, MEMORY_EVENTS))
+            pages_local = _page_hits(_read(directory, MEMORY_EVENTS + LOCAL))
+        return Hits(tasks, pages), Hits(tasks_local, pages_local)
+
+    def pages(self, parts: Parts, page_size: int) -> int | None:
+        """What memory.high is compared with; None without the controller."""
+        with self._tree.opened(parts) as directory:
+            try:
+                return int(read_file(directory, MEMORY_CURRENT)) // page_size
+            except FileNotFoundError:
+                return None
+
+
+def _task_hits(directory: int) -> tuple[int, int | None]:
+    total, local = _read(directory, PIDS_EVENTS), _read(directory, PIDS_EVENTS + LOCAL)
+    if total is None:
+        return 0, 0
+    if local is None:
+        return _sum_below(directory), None
+    return total.get("max", 0), local.get("max", 0)
+
+
+def _page_hits(events: dict[str, int] | None) -> int:
+    return 0 if events is None else events.get("high", 0) + events.get("max", 0)
+
+
+def _read(directory: int, file: str) -> dict[str, int] | None:
+    """A file of keys and numbers; None when it is not there."""
+    try:
+        lines = read_file(directory, file).splitlines()
+    except FileNotFoundError:
+        return None
+    return {key: int(number) for key, number in (line.split() for line in lines)}
+
+
+def _sum_below(directory: int) -> int:
+    total = (_read(directory, PIDS_EVENTS) or {}).get("max", 0)
+    for name in folders(directory):
+        with contextlib.suppress(FileNotFoundError):
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+            try:
+                total += _sum_below(below)
+            finally:
+                os.close(below)
+    return total
+
+
+def _put_back(directory: int, settings: list[Setting]) -> None:
+    for file, value in reversed(settings):
+        with contextlib.suppress(OSError):
+            write_file(directory, file, value)
+
+
+def move_to_leaf(directory: int) -> None:
+    """Tasks that are directly in a container, into its leaf, where they are still the container's."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(LEAF, 0o755, dir_fd=directory)
+    for process in read_file(directory, PROCS).split():
+        with contextlib.suppress(ProcessLookupError):
+            write_file(directory, f"{LEAF}/{PROCS}", process)
