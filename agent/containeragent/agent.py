@@ -29,8 +29,10 @@ from containeragent.cgroups.names import join
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.config import Config
+from containeragent.containers import involved
 from containeragent.containers.audit import Auditor
 from containeragent.containers.ended import Ended
+from containeragent.containers.forgetting import Forgetter
 from containeragent.containers.service import Containers
 from containeragent.containers.view import Names
 from containeragent.counters.records import NOTICE_ENDED
@@ -40,14 +42,24 @@ from containeragent.events.bus import Bus
 from containeragent.events.journal import Journal
 from containeragent.host import cgroup2, process
 from containeragent.limits.keeper import Keeper
+from containeragent.metrics_subsystems import SubsystemCollector
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
+from containeragent.subsystems import assembly
+from containeragent.subsystems.registry import Registry
 from containeragent.workloads.human_names import HumanNames
 from containeragent.workloads.known import Workloads
 
 log = logging.getLogger(__name__)
 
 _UPKEEP_SECONDS = 1.0
+
+
+def _subsystems(config: Config, source: Source, tree: Tree, names: Names, bus: Bus) -> Registry:
+    root = involved.container(tree, names, ())
+    registry = assembly.own(source, root, bus)
+    assembly.add_others(registry, root, config.subsystems, config.subsystem_seconds)
+    return registry
 
 
 def _services(
@@ -65,9 +77,23 @@ def _services(
     ended.refresh()
     auditor = Auditor(source, Figures(mount, resolver))
     workloads = Workloads(HumanNames())
+    registry = _subsystems(config, source, tree, names, bus)
+    stack.callback(registry.close)
     containers = Containers(
-        source, tree, resolver, names, auditor, keeper=keeper, bus=bus, ended=ended, workload_of=workloads.of
+        source,
+        tree,
+        resolver,
+        names,
+        auditor,
+        keeper=keeper,
+        bus=bus,
+        ended=ended,
+        workload_of=workloads.of,
+        registry=registry,
     )
+    containers.take_up()
+    if any(not member.built_in for member in registry.having("destroy")):
+        stack.callback(Forgetter(containers, bus).stop)
     rescanner = Rescanner(auditor.look, containers.drift, config.rescan_percent, config.drift_seconds)
     collector = metrics.ContainerCollector(
         source,
@@ -80,9 +106,11 @@ def _services(
         workload_of=workloads.of,
         limits=keeper.states,
     )
-    application = Application(containers, doctor.document(source), bus, streams)
+    application = Application(containers, doctor.document(source, registry.checks), bus, streams)
     api = UnixServer(Path(config.socket), config.socket_group, application)
-    scrape = tcp_server(config.metrics_address, make_wsgi_app(metrics.registry(collector)))
+    scrape = tcp_server(
+        config.metrics_address, make_wsgi_app(metrics.registry(collector, SubsystemCollector(registry)))
+    )
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
     return [api, scrape], rescanner
 

@@ -36,6 +36,8 @@ class Config:
     grace_seconds: int = 300
     rescan_percent: float = 0.25
     drift_seconds: int = 300
+    subsystems: str = "all"
+    subsystem_seconds: float = 2.0
 
 
 def _check(config: Config, where: str) -> None:
@@ -67,6 +69,9 @@ def _check_numbers(config: Config, where: str) -> None:
         raise Refused("EINVAL", f"{where}: drift_seconds = {config.drift_seconds} is negative; 0 turns it off")
     if config.series_cap < 1:
         raise Refused("EINVAL", f"{where}: series_cap = {config.series_cap} is not positive")
+    if not 0.1 <= config.subsystem_seconds <= 60:
+        shown = f"subsystem_seconds = {config.subsystem_seconds}"
+        raise Refused("EINVAL", f"{where}: {shown} is not between 0.1 and 60")
     if not 0 <= config.grace_seconds <= 86400:
         raise Refused("EINVAL", f"{where}: grace_seconds = {config.grace_seconds} is not between 0 and 86400 (a day)")
 

@@ -7,7 +7,7 @@ A check has three answers: yes, no, unknown (could not tell).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def _controller(name: str, mount: Path, lost: str) -> Check:
     )
 
 
-def checks(source: Source) -> Iterator[Check]:
+def checks(source: Source, others: Callable[[], Iterable[Check]]) -> Iterator[Check]:
     """All of them."""
     mount = cgroup2.mount_point()
     yield Check("kernel", "yes", os.uname().release)
@@ -44,15 +44,17 @@ def checks(source: Source) -> Iterator[Check]:
     yield from source.checks()
     yield _controller("memory", mount, "page figures of the kernel to compare with are on v1")
     yield _controller("pids", mount, "the kernel cannot enforce task limits on v2")
+    yield _controller("cpuset", mount, "cpuset.cpus and cpuset.mems of containers cannot be set")
+    yield from others()
 
 
-def document(source: Source) -> Callable[[], dict[str, Any]]:
-    """What /v1/doctor answers."""
+def document(source: Source, others: Callable[[], Iterable[Check]] = tuple) -> Callable[[], dict[str, Any]]:
+    """What /v1/doctor answers; `others` has checks of what is not the source's."""
 
     def found() -> dict[str, Any]:
         health, engine = source.snapshot().health, asdict(source.engine)
         return {
-            "checks": [asdict(check) for check in checks(source)],
+            "checks": [asdict(check) for check in checks(source, others)],
             "version": __version__,
             "engine": engine,
             "reason": source.reason or None,

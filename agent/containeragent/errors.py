@@ -37,3 +37,8 @@ class HostRefused(Refused):
 def errno_name(number: int) -> str:
     """The errno's symbol; EIO for numbers that have none."""
     return _errno.errorcode.get(number, "EIO")
+
+
+def is_errno_name(code: object) -> bool:
+    """Whether it is an errno's symbol."""
+    return code in _errno.errorcode.values()

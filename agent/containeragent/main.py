@@ -29,6 +29,8 @@ _FLAGS = {
     "grace_seconds": "How long the last numbers of a container that is gone are shown.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
     "drift_seconds": "Seconds from one audit for the metrics to the next; 0: none.",
+    "subsystems": "Third-party subsystems in use, in this order; all: those that are installed; none: an empty text.",
+    "subsystem_seconds": "How long a call of a third-party subsystem may take.",
 }
 _LOADER_FLAGS = ("bpffs", "engine", "slots")
 

@@ -262,8 +262,9 @@ def _labelled(name: str, text: str, labels: dict[str, str]) -> Metric:
     return family
 
 
-def registry(collector: Collector) -> CollectorRegistry:
+def registry(*collectors: Collector) -> CollectorRegistry:
     """A registry of its own, without prometheus-client's process metrics."""
     made = CollectorRegistry(auto_describe=False)
-    made.register(collector)
+    for collector in collectors:
+        made.register(collector)
     return made

@@ -22,6 +22,7 @@ COMMANDS = (
     "ls",
     "show",
     "limit",
+    "set",
     "attach",
     "detach",
     "tasks",

@@ -106,7 +106,7 @@ def test_container_objects_are_what_openapi_says(agent: Agent) -> None:
 def _fits(value: Any, schema: dict[str, Any]) -> bool:
     if "enum" in schema:
         return value in schema["enum"]
-    names = {"string": str, "integer": int, "boolean": bool, "object": dict, "null": type(None)}
+    names = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "null": type(None)}
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     return type(value) in [names[kind] for kind in kinds]
 

@@ -15,7 +15,7 @@ SHOWN = (
     "name cgroup id managed workload state page_size engine limit_mode notify_on_release partial_pages num_tasks "
     "num_anon_pages num_file_pages num_shmem_pages num_mapped_pages num_active_pages num_files task_limit page_limit "
     "task_limit_hits page_limit_hits peak_tasks peak_pages forks exits throttled_seconds kill_after_seconds dry_run "
-    "local"
+    "local attributes"
 ).split()
 # Unknown, or no limit
 UNKNOWN = "num_mapped_pages num_active_pages num_files task_limit page_limit kill_after_seconds workload".split()
@@ -62,7 +62,7 @@ def test_show_has_every_counter(agent: Agent) -> None:
     assert [key for key, value in shown.items() if value is None] == [key for key in shown if key in UNKNOWN]
     assert shown["id"] == folder.stat().st_ino and shown["cgroup"] == f"{agent.cgroup}/web"
     lines = agent.ctl("show", "web").ok().out.splitlines()
-    assert {line.split("  ")[0].strip() for line in lines} >= set(SHOWN) - {"local"}
+    assert {line.split("  ")[0].strip() for line in lines} >= set(SHOWN) - {"local", "attributes"}
 
 
 def test_ls_has_managed_containers_and_all_has_every_cgroup(agent: Agent) -> None:

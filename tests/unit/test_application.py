@@ -90,6 +90,14 @@ class Client:
             '{"pids": [7], "move": false}',
             ("attach", "/a", [7], False, CALLER),
         ),
+        (
+            "POST",
+            "/v1/container/attributes",
+            "name=/a",
+            '{"attributes": {"b.c": "1"}}',
+            ("set", "/a", {"b.c": "1"}, CALLER),
+        ),
+        ("GET", "/v1/subsystems", "", "", ("subsystems",)),
         ("POST", "/v1/container/kill", "name=/a", "", ("kill", "/a", CALLER)),
         ("POST", "/v1/detach", "", '{"pids": [7]}', ("detach", [7], CALLER)),
         ("GET", "/v1/task", "pid=7", "", ("which", 7)),
@@ -194,6 +202,7 @@ def test_bad_queries(method: str, path: str, query: str) -> None:
             for pids in ("[]", "7", '["7"]', "[true]", "[1.0]", "[2147483648]", "null")
         ),
         ("/v1/container/tasks", '{"pids": [7], "move": 1}'),
+        *(("/v1/container/attributes", f'{{"attributes": {values}}}') for values in ("null", "{}", '{"a": 1}', "[]")),
     ],
 )
 def test_bad_bodies(path: str, body: str) -> None:

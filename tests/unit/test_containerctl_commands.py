@@ -125,6 +125,13 @@ HAPPY: list[tuple[list[str], str, Any, Any, str]] = [
         {"attached": [os.getpid()]},
         "",
     ),
+    (
+        ["set", "web", "cpuset.cpus=0-1", "door.note=a=b", "x="],
+        "POST /v1/container/attributes?name=%2Fweb",
+        {"attributes": {"cpuset.cpus": "0-1", "door.note": "a=b", "x": ""}},
+        WEB,
+        "",
+    ),
     (["detach", "5", "6"], "POST /v1/detach", {"pids": [5, 6]}, {"detached": [5, 6]}, ""),
     (["which", "5"], "GET /v1/task?pid=5", None, {"pid": 5, "name": "/web", "cgroup": "/containers/web"}, "5 /web\n"),
     (
@@ -177,7 +184,8 @@ def test_tables_on_a_terminal(agent: FakeAgent, ctl: Run) -> None:
 
 
 def test_show(agent: FakeAgent, ctl: Run) -> None:
-    agent.answers["GET /v1/container?name=%2Fweb"] = (200, WEB)
+    web = {**WEB, "attributes": {"cpu.usage_seconds": 0.25, "cpuset.cpus": None, "x.text": "a\x1bb"}}
+    agent.answers["GET /v1/container?name=%2Fweb"] = (200, web)
     lines = dict(line.split("  ", 1) for line in ctl("show", "web").stdout.splitlines())
     shown = {key: text.strip() for key, text in lines.items()}
     assert shown["name"] == "/web"
@@ -187,7 +195,8 @@ def test_show(agent: FakeAgent, ctl: Run) -> None:
     assert shown["num_mapped_pages"] == "-"
     assert shown["notify_on_release"] == "no"
     assert shown["local num_anon_pages"] == "20.0 KiB"
-    assert json.loads(ctl("show", "web", "--json").stdout) == WEB
+    assert (shown["cpu.usage_seconds"], shown["cpuset.cpus"], shown["x.text"]) == ("0.25", "-", "a\\x1bb")
+    assert json.loads(ctl("show", "web", "--json").stdout) == web
 
 
 def _audited(**line: Any) -> list[dict[str, Any]]:
@@ -400,6 +409,10 @@ def test_an_agent_that_does_not_answer(tmp_path: Path) -> None:
         (["attach", "web", "x"], "'x' is not a task's id", "see containerctl attach --help"),
         (["attach", "web", "-5"], "-5", "see containerctl attach --help"),
         (["detach", "--", "-5"], "'-5' is not a task's id", "see containerctl detach --help"),
+        (["set", "web"], "Missing argument 'KEY=VALUE...'", "see containerctl set --help"),
+        (["set", "web", "x"], "'x' is not KEY=VALUE", "see containerctl set --help"),
+        (["set", "web", "=1"], "'=1' is not KEY=VALUE", "see containerctl set --help"),
+        (["set", "web", "x=1", "x=2"], "x is given twice", "see containerctl set --help"),
         (["run"], "Missing argument 'COMMAND...'", "see containerctl run --help"),
     ],
 )

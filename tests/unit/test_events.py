@@ -147,5 +147,5 @@ def test_publishers_in_parallel() -> None:
 def test_kinds_are_those_of_the_issue() -> None:
     """Programs rely on them."""
     words = "created removed released renamed attached detached limit_hit throttle_begin throttle_end reclaim kill oom"
-    assert set(DETAILS) == {*words.split(), "mode", "lost"}
+    assert set(DETAILS) == {*words.split(), "mode", "set", "subsystem_failed", "lost"}
     assert all(re.fullmatch("[a-z_]+", key) for details in DETAILS.values() for key in details)

@@ -19,6 +19,7 @@ FORBIDDEN = {
     "cgroups": ("loader", "counters", "containers", "api", "metrics", "agent", "limits"),
     "limits": ("loader", "containers", "api", "metrics", "agent"),
     "containers": ("loader", "api", "metrics", "agent"),
+    "subsystems": ("loader", "containers", "api", "metrics", "agent"),
     "loader": ("containers", "api", "metrics", "agent", "cgroups"),
     "api": ("loader", "counters", "metrics", "agent"),
     "metrics.py": ("loader", "api", "agent"),

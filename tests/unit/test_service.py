@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from containeragent.cgroups.figures import Figures
 from containeragent.cgroups.names import join
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Tree
+from containeragent.containers import involved
 from containeragent.containers.audit import Auditor
 from containeragent.containers.caller import Caller
 from containeragent.containers.service import Containers
@@ -22,6 +24,9 @@ from containeragent.host import cgroup2, process
 from containeragent.host.process import Process
 from containeragent.limits.keeper import Keeper
 from containeragent.limits.model import Hits, Limits, LimitState
+from containeragent.subsystems import assembly
+from containeragent.subsystems.api import Container, Subsystem, Task
+from containeragent.subsystems.members import BuiltIn
 from tests.unit.snapshots import FakeSource, snapshot
 
 ROOT = Caller(pid=os.getpid(), uid=0)
@@ -33,6 +38,7 @@ class FakeTree:
     """Containers by their parts; ids from 10 on. `fails` says which creation fails, and how."""
 
     def __init__(self) -> None:
+        self.root = Path("/fake")
         self.ids: dict[Parts, int] = {(): 1}
         self.fails: dict[Parts, str] = {}
         self.attached: list[tuple[Parts, int]] = []
@@ -116,14 +122,17 @@ class Service:
         auditor = Auditor(self.source.as_source(), cast(Figures, self))
         self.bus = Bus()
         self.keeper = FakeKeeper()
+        tree, names = cast(Tree, self.tree), Names("/root")
+        self.registry = assembly.own(self.source.as_source(), involved.container(tree, names, ()), self.bus)
         self.containers = Containers(
             self.source.as_source(),
-            cast(Tree, self.tree),
+            tree,
             resolver,
-            Names("/root"),
+            names,
             auditor,
             keeper=cast(Keeper, self.keeper),
             bus=self.bus,
+            registry=self.registry,
         )
         monkeypatch.setattr(process, "look_up", self.found.get)
         monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: self.cgroup)
@@ -353,3 +362,144 @@ def test_events(made: Service) -> None:
     assert [event.cgroup for event in events[:4]] == ["/root/a", "/root/a/b", "/root/web", "/root/web"]
     assert [event.details["task"]["pid"] for event in events[2:4]] == [7, 7]
     assert [event.details["reason"] for event in events[4:]] == ["removed with /a", "removed, 2 processes killed"]
+
+
+class Guard(Subsystem):
+    """Notes its calls; refuses containers and tasks that it is told to."""
+
+    name = "guard"
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.refused: set[object] = set()
+        self.locked: Any = None
+
+    def create(self, container: Container) -> None:
+        """Of a container by name."""
+        self.calls.append(("create", container.name, container.existing))
+        self._check(container.name)
+
+    def destroy(self, container: Container) -> None:
+        """Noted."""
+        self.calls.append(("destroy", container.name))
+
+    def can_attach(self, container: Container, task: Task) -> None:
+        """Of a task by id."""
+        self.calls.append(("can_attach", container.name, task.pid))
+        self._check(task.pid)
+
+    def attach(self, container: Container, origin: Container | None, task: Task) -> None:
+        """Noted."""
+        self.calls.append(("attach", container.name, origin and origin.name, task.pid, self.locked()))
+
+    def post_attach(self, container: Container, origin: Container | None, task: Task) -> None:
+        """Noted."""
+        self.calls.append(("post_attach", container.name, origin and origin.name, task.pid, self.locked()))
+
+    def _check(self, what: object) -> None:
+        if what in self.refused:
+            raise Refused("EPERM", f"not {what}")
+
+
+@pytest.fixture
+def guard(made: Service) -> Guard:
+    """One that was registered before /web was made."""
+    found = Guard()
+    made.registry.register(BuiltIn(found))
+    found.locked = made.containers._lock.locked
+    found.calls.clear()
+    return found
+
+
+@pytest.mark.parametrize("refused", ["/a", "/a/b", "/a/b/c"])
+def test_a_container_that_a_subsystem_refuses(made: Service, guard: Guard, refused: str) -> None:
+    """Nothing is left of it and of the parents that were made for it, here and with the subsystem."""
+    guard.refused.add(refused)
+    assert code(made.containers.create, "/a/b/c", True) == "EPERM"
+    assert set(made.tree.ids) == {(), ("web",)} and made.told() == []
+    created = [call[1] for call in guard.calls if call[0] == "create"]
+    assert [call[1] for call in guard.calls if call[0] == "destroy"] == created[-2::-1]
+
+
+def test_subsystems_hear_of_every_step(made: Service, guard: Guard) -> None:
+    """Where a task was; post_attach when others may change things again; destroy after the removal."""
+    made.cgroup = "/root/old"
+    made.tree.create(("old",))
+    made.containers.attach("/web", [7], True, ROOT)
+    made.cgroup = "/root/web"
+    made.containers.detach([7], ROOT)
+    made.containers.remove("/web", False, ROOT)
+    assert guard.calls == [
+        ("create", "/web", True),
+        ("can_attach", "/web", 7),
+        ("attach", "/web", "/old", 7, True),
+        ("post_attach", "/web", "/old", 7, False),
+        ("can_attach", "/", 7),
+        ("attach", "/", "/web", 7, True),
+        ("post_attach", "/", "/web", 7, False),
+        ("destroy", "/web"),
+    ]
+
+
+def test_a_task_that_a_subsystem_refuses(made: Service, guard: Guard) -> None:
+    """It stays; those before it were attached, which post_attach hears and the message says."""
+    made.task(8)
+    guard.refused.add(8)
+    with pytest.raises(Refused, match=r"not 8; attached before: 7$"):
+        made.containers.attach("/web", [7, 8], True, ROOT)
+    assert made.tree.attached == [(("web",), 7)]
+    assert [call[0] for call in guard.calls] == ["create", "can_attach", "attach", "can_attach", "post_attach"]
+
+
+def test_a_container_that_was_there_and_is_refused(made: Service, guard: Guard) -> None:
+    """It takes no tasks until it is not refused any more; it can be shown and removed."""
+    guard.refused.add("/web")
+    assert code(made.containers.attach, "/web", [7], True, ROOT) == "EPERM" and made.tree.attached == []
+    assert made.containers.show("/web")["attributes"].keys() == {
+        "cpu.usage_seconds",
+        "cpu.user_seconds",
+        "cpu.system_seconds",
+    }
+    guard.refused.clear()
+    assert made.containers.attach("/web", [7], True, ROOT) == [7]
+
+
+def test_set_is_for_root(made: Service) -> None:
+    """And for attributes that there are."""
+    assert code(made.containers.set, "/web", {"cpu.usage_seconds": "0"}, USER) == "EACCES"
+    assert code(made.containers.set, "/web", {"cpu.usage_seconds": "0"}, ROOT) == "EACCES"
+    assert code(made.containers.set, "/web", {"num_tasks": "0"}, ROOT) == "EACCES"
+    assert code(made.containers.set, "/web", {"none": "0"}, ROOT) == "ENOENT"
+    assert code(made.containers.set, "/none", {"none": "0"}, ROOT) == "ENOENT"
+
+
+def test_subsystems_of_our_own(made: Service) -> None:
+    """By the same interface; their counters are those that show has."""
+    found = {one["name"]: one for one in made.containers.subsystems()}
+    assert list(found) == ["tasks", "pages", "cpu"] and all(one["built_in"] for one in found.values())
+    shown = made.containers.show("/")
+    flat = {attribute["name"] for name in ("tasks", "pages") for attribute in found[name]["attributes"]}
+    assert flat <= set(shown) and not flat & set(shown["attributes"])
+
+
+def test_what_somebody_else_removed(made: Service, guard: Guard) -> None:
+    """Subsystems hear of it; those that are there are left, counted or not."""
+    made.containers.create("/a", False)
+    made.containers.create("/b", False)
+    guard.calls.clear()
+    del made.tree.ids["a",]
+    made.source.now = snapshot((1, 0))
+    made.containers.forget_gone()
+    assert guard.calls == [("destroy", "/a")]
+
+
+def test_containers_from_before(made: Service, guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parents first, and only where somebody of others wants to know."""
+    made.tree.create(("web", "db"))
+    paths = {1: "/root", made.tree.ids["web",]: "/root/web", made.tree.ids["web", "db"]: "/root/web/db"}
+    monkeypatch.setattr(made, "paths", lambda ids: [paths.get(number) for number in ids], raising=False)
+    made.containers.take_up()
+    assert guard.calls == []
+    monkeypatch.setattr(BuiltIn, "built_in", False)
+    made.containers.take_up()
+    assert guard.calls == [("create", "/web", True), ("create", "/web/db", True)]

@@ -23,13 +23,13 @@ from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import Event
+from containeragent.subsystems.attributes import checked
 
 log = logging.getLogger(__name__)
 
 STATUS = {
     "EINVAL": "400 Bad Request",
     "EAGAIN": "409 Conflict",
-    "ENOTSUP": "409 Conflict",
     "EACCES": "403 Forbidden",
     "EPERM": "403 Forbidden",
     "ENOENT": "404 Not Found",
@@ -38,6 +38,7 @@ STATUS = {
     "EEXIST": "409 Conflict",
     "EBUSY": "409 Conflict",
     "ENODATA": "409 Conflict",
+    "ENOTSUP": "409 Conflict",
     "ENOTEMPTY": "409 Conflict",
     "ENOSPC": "507 Insufficient Storage",
 }
@@ -111,6 +112,8 @@ class Application:
             ("POST", "/v1/container/limits"): lambda request: containers.limit(
                 request.name(), request.body, request.caller
             ),
+            ("POST", "/v1/container/attributes"): self._set,
+            ("GET", "/v1/subsystems"): lambda request: containers.subsystems(),
             ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
@@ -137,6 +140,9 @@ class Application:
     def _attach(self, request: Request) -> Any:
         move = request.choice("move", True)
         return {"attached": self._containers.attach(request.name(), request.pids(), move, request.caller)}
+
+    def _set(self, request: Request) -> Any:
+        return self._containers.set(request.name(), checked(request.body.get("attributes")), request.caller)
 
     def _events(self, request: Request) -> Any:
         container = names.join(names.parse(request.query.get("container", "/")))

@@ -8,13 +8,15 @@ from typing import Any
 
 from containeragent import __version__
 from containeragent.events.event import DETAILS
+from containeragent.subsystems.api import HOOKS
 from containeragent.workloads.patterns import Workload
 
 _NUMBER = {"type": ["integer", "null"]}
+_VALUE = {"type": ["string", "number", "boolean", "null"]}
 _FRACTION = {"type": ["number", "null"]}
 _COUNTERS = (
     "num_tasks num_anon_pages num_file_pages num_shmem_pages num_mapped_pages num_active_pages num_files task_limit "
-    "page_limit task_limit_hits page_limit_hits peak_tasks peak_pages forks exits throttled_seconds"
+    "page_limit task_limit_hits page_limit_hits peak_tasks peak_pages forks exits"
 ).split()
 _TASK_SECONDS = (
     "user_seconds system_seconds cpu_delay_seconds blkio_delay_seconds swapin_delay_seconds reclaim_delay_seconds"
@@ -57,14 +59,22 @@ _SCHEMAS: dict[str, Any] = {
             "page_size": {"type": "integer"},
             "engine": {"type": "object"},
             "limit_mode": {"type": "object"},
+            "kill_after_seconds": {**_FRACTION, "description": "above the page limit; null is never"},
+            "dry_run": {"type": ["boolean", "null"], "description": "limits are not enforced, only said"},
             "notify_on_release": {"type": "boolean"},
             "partial_pages": {"type": "boolean", "description": "pages from before the load are missing"},
             "local": {"type": "object"},
+            "attributes": {
+                "type": "object",
+                "description": "what subsystems add, by SUBSYSTEM.NAME; not in the list of all containers",
+                "additionalProperties": _VALUE,
+            },
             "born_at": {"type": ["string", "null"], "format": "date-time", "description": "only of dead ones"},
             "died_at": {"type": "string", "format": "date-time", "description": "only of dead ones"},
             "reason": {"type": "string", "description": "why it ended; only of dead ones"},
             "num_left_pages": {"type": "integer", "description": "still in use at its end; only of dead ones"},
             **dict.fromkeys(_COUNTERS, _NUMBER),
+            "throttled_seconds": _FRACTION,
         },
         "required": ["name", "cgroup", "id", "page_size", "num_tasks"],
     },
@@ -151,6 +161,43 @@ _SCHEMAS: dict[str, Any] = {
         },
         "required": ["tasks", "hints"],
     },
+    "Attributes": {
+        "type": "object",
+        "properties": {
+            "attributes": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {"type": "string"},
+                "examples": [{"cpuset.cpus": "0-1"}],
+            }
+        },
+        "required": ["attributes"],
+    },
+    "Subsystem": {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "built_in": {"type": "boolean"},
+            "state": {"enum": ["on", "off", "refused"], "description": "off: it was lost too often; refused: at start"},
+            "reason": {"type": ["string", "null"], "description": "why it is not on"},
+            "hooks": {"type": "array", "items": {"enum": list(HOOKS)}},
+            "failures": {"type": "integer"},
+            "attributes": {
+                "type": "array",
+                "description": "of the container /",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string"},
+                        "help": {"type": "string"},
+                        "shown": {"type": "boolean"},
+                        "settable": {"type": "boolean"},
+                    },
+                },
+            },
+        },
+        "required": ["name", "built_in", "state", "reason", "hooks", "failures", "attributes"],
+    },
     "NewContainer": {
         "type": "object",
         "properties": {"name": {"type": "string"}, "parents": {"type": "boolean", "default": False}, **_LIMITS},
@@ -214,6 +261,12 @@ def document() -> dict[str, Any]:
                 "post": _operation("Move tasks into it", anything, name, body="Tasks"),
             },
             "/v1/container/limits": {"post": _operation("Set its limits", container, name, body="Limits")},
+            "/v1/container/attributes": {
+                "post": _operation("Set what subsystems add: all or none", container, name, body="Attributes")
+            },
+            "/v1/subsystems": {
+                "get": _operation("The subsystems", {"type": "array", "items": _reference("Subsystem")})
+            },
             "/v1/container/kill": {"post": _operation("Kill all its tasks", anything, name)},
             "/v1/detach": {"post": _operation("Move tasks out of their containers", anything, body="Tasks")},
             "/v1/task": {"get": _operation("A task's container", anything, _parameter("pid", "integer", True))},

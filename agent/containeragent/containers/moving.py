@@ -14,57 +14,64 @@ from pathlib import Path
 from containeragent.cgroups import names
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.containers.caller import Caller
+from containeragent.containers.involved import Involved
 from containeragent.containers.view import Document, Names
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import ATTACHED, DETACHED
 from containeragent.host import cgroup2, process
+from containeragent.host.process import Process
 from containeragent.limits.keeper import Keeper
+from containeragent.subsystems.api import Task
+from containeragent.subsystems.registry import Moved
 
 
 class Mover:
     """Of one tree. One move at a time: the caller holds the lock."""
 
-    def __init__(self, tree: Tree, name_rules: Names, bus: Bus, keeper: Keeper) -> None:
+    def __init__(self, tree: Tree, name_rules: Names, bus: Bus, keeper: Keeper, involved: Involved) -> None:
         self._tree = tree
         self._names = name_rules
         self._bus = bus
         self._keeper = keeper
+        self._involved = involved
 
-    def attach(self, parts: Parts, pids: list[int], move: bool, caller: Caller) -> list[int]:
+    def attach(self, parts: Parts, pids: list[int], move: bool, caller: Caller, moved: list[Moved]) -> list[int]:
         """Into a container that is not full; 0 is the caller. Without `move` a task of another container is refused."""
-        return _each(pids, caller, lambda pid: self._attach_one(parts, pid, move, caller), "attached")
+        return _each(pids, caller, lambda pid: self._attach_one(parts, pid, move, caller, moved), "attached")
 
-    def detach(self, pids: list[int], caller: Caller) -> list[int]:
+    def detach(self, pids: list[int], caller: Caller, moved: list[Moved]) -> list[int]:
         """Out of their containers, into the cgroup root."""
-        return _each(pids, caller, lambda pid: self._detach_one(pid, caller), "detached")
+        return _each(pids, caller, lambda pid: self._detach_one(pid, caller, moved), "detached")
 
-    def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller) -> None:
+    def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller, moved: list[Moved]) -> None:
         target = _movable(pid, caller)
-        inside = self._names.managed(cgroup_of(target))
+        inside = self._names.managed(cgroup_of(target.process))
         if not move and inside not in (None, "/", names.join(parts)):
             raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
         origin = None if inside is None else names.parse(inside)
-        self._keeper.admit(parts, origin, process.threads(target))
-        self._move(parts, target)
-        self._bus.publish(ATTACHED, names.join(parts), self._names.cgroup(parts), task=_task(target), origin=inside)
+        self._keeper.admit(parts, origin, process.threads(target.process))
+        self._move(parts, target, inside, moved)
+        told = _task(target.process)
+        self._bus.publish(ATTACHED, names.join(parts), self._names.cgroup(parts), task=told, origin=inside)
 
-    def _detach_one(self, pid: int, caller: Caller) -> None:
+    def _detach_one(self, pid: int, caller: Caller, moved: list[Moved]) -> None:
         target = _movable(pid, caller)
-        inside = self._names.managed(cgroup_of(target))
+        inside = self._names.managed(cgroup_of(target.process))
         if inside in (None, "/"):
             raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
-        self._move((), target)
-        self._bus.publish(DETACHED, str(inside), f"{self._names.root}{inside}", task=_task(target))
+        self._move((), target, inside, moved)
+        self._bus.publish(DETACHED, str(inside), f"{self._names.root}{inside}", task=_task(target.process))
 
-    def _move(self, parts: Parts, target: int) -> None:
+    def _move(self, parts: Parts, target: Process, inside: str | None, moved: list[Moved]) -> None:
         """The process is held by a descriptor meanwhile, so that its id cannot become another's unnoticed."""
         try:
-            held = os.pidfd_open(target)
+            held = os.pidfd_open(target.process)
         except ProcessLookupError:
-            raise Refused("ESRCH", f"there is no task {target}") from None
+            raise Refused("ESRCH", f"there is no task {target.process}") from None
         try:
-            self._tree.attach(parts, target)
+            with self._involved.attaching(parts, inside, Task(target.process, target.uids[0]), moved):
+                self._tree.attach(parts, target.process)
         finally:
             os.close(held)
 
@@ -98,7 +105,7 @@ def _task(pid: int) -> Document:
     return {"pid": pid, "comm": comm}
 
 
-def _movable(pid: int, caller: Caller) -> int:
+def _movable(pid: int, caller: Caller) -> Process:
     """The process of a task that the caller may move."""
     if pid < 0:
         raise Refused("EINVAL", f"{pid} is not a task id")
@@ -111,4 +118,4 @@ def _movable(pid: int, caller: Caller) -> int:
         raise Refused("EINVAL", f"task {pid} is a kernel thread; only processes can be in a container")
     if caller.uid not in (0, *found.uids):
         raise Refused("EACCES", f"task {pid} belongs to user {found.uids[0]}; only that user or root may move it")
-    return found.process
+    return found

@@ -15,10 +15,11 @@ from typing import Any
 from containeragent.cgroups import names
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Parts, Tree
-from containeragent.containers import audit, moving, view
+from containeragent.containers import audit, involved, moving, view
 from containeragent.containers.audit import Audit, Auditor
 from containeragent.containers.caller import Caller
 from containeragent.containers.ended import Ended
+from containeragent.containers.involved import Involved
 from containeragent.containers.moving import Mover
 from containeragent.containers.view import Container, Document, Names
 from containeragent.counters.source import Source
@@ -27,6 +28,8 @@ from containeragent.events.bus import Bus
 from containeragent.events.event import CREATED
 from containeragent.host import process, taskstats
 from containeragent.limits.keeper import Keeper
+from containeragent.subsystems import assembly
+from containeragent.subsystems.registry import Moved, Registry
 from containeragent.workloads.patterns import Workload
 
 
@@ -45,8 +48,12 @@ class Containers:
         bus: Bus | None = None,
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
+        registry: Registry | None = None,
     ) -> None:
-        """Without a bus nobody is told; without `ended` nothing is known of those that are gone."""
+        """Without a bus nobody is told; without `ended` nothing is known of those that are gone.
+
+        Without a registry there are our own subsystems only.
+        """
         self._source = source
         self._auditor = auditor
         self._keeper = keeper
@@ -56,7 +63,9 @@ class Containers:
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, name_rules, self._bus, 0)
         self._workload_of = workload_of
-        self._mover = Mover(tree, name_rules, self._bus, keeper)
+        registry = registry or assembly.own(source, involved.container(tree, name_rules, ()), self._bus)
+        self._involved = Involved(registry, tree, name_rules, self._bus)
+        self._mover = Mover(tree, name_rules, self._bus, keeper, self._involved)
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -101,9 +110,11 @@ class Containers:
             dead = self._ended.newest("/" + name.removeprefix("/"))
             if dead is None:
                 raise
-            return view.dead_document(dead, self._source.page_size, self._source.engine)
+            document = view.dead_document(dead, self._source.page_size, self._source.engine)
+            return document | {"attributes": {}}
         self._keeper.refresh(found.reading.cgroup_id)
-        return self._document(found)
+        attributes = self._involved.attributes(names.parse(found.name)) if found.managed else {}
+        return self._document(found) | {"attributes": attributes}
 
     def _find(self, name: str) -> Container:
         try:
@@ -149,10 +160,7 @@ class Containers:
             try:
                 if parents:
                     self._create_missing(parts[:-1], made)
-                self._keeper.prepare(parts[:-1])
-                cgroup_id = self._tree.create(parts)
-                made.append(parts)
-                self._check_slot(parts, cgroup_id)
+                self._create_one(parts, made)
                 if limits:
                     self._keeper.change(parts, limits)
             except Refused:
@@ -166,26 +174,19 @@ class Containers:
     def _publish(self, kind: str, parts: Parts, **details: Any) -> None:
         self._bus.publish(kind, names.join(parts), self._names.cgroup(parts), **details)
 
-    def _create_missing(self, parts: Parts, made: list[Parts]) -> None:
+    def _create_one(self, parts: Parts, made: list[Parts]) -> None:
         """Add to `made` what was made, so that the caller can undo it."""
+        self._keeper.prepare(parts[:-1])
+        self._tree.create(parts)
+        made.append(parts)
+        self._involved.created(parts)
+
+    def _create_missing(self, parts: Parts, made: list[Parts]) -> None:
         for length in range(1, len(parts) + 1):
             try:
-                self._keeper.prepare(parts[: length - 1])
-                self._tree.create(parts[:length])
-                made.append(parts[:length])
-            except Refused as error:
-                if error.code != "EEXIST":
-                    raise
-
-    def _check_slot(self, parts: Parts, cgroup_id: int) -> None:
-        if self._source.slots is None or self._source.snapshot().reading(cgroup_id) is not None:
-            return
-        self._source.sweep()
-        raise Refused(
-            "ENOSPC",
-            f"container {names.join(parts)} was not made: all {self._source.slots} slots are in use; "
-            "remove containers, or load with more --slots",
-        )
+                self._tree.identity(parts[:length])
+            except Refused:
+                self._create_one(parts[:length], made)
 
     def limit(self, name: str, asked: Mapping[str, Any], caller: Caller) -> Document:
         """Set limits of a container, leave those that are not asked for."""
@@ -216,8 +217,10 @@ class Containers:
         return [*removed, names.join(parts)]
 
     def _remove_one(self, parts: Parts, reason: str, tell: bool = True) -> None:
-        with self._ended.removing(self._tree.identity(parts), self._names.cgroup(parts), reason, tell):
+        cgroup_id = self._tree.identity(parts)
+        with self._ended.removing(cgroup_id, self._names.cgroup(parts), reason, tell):
             self._tree.remove(parts)
+        self._involved.removed(cgroup_id)
 
     def kill(self, name: str, caller: Caller) -> int:
         """SIGKILL to everything in a container and below; how many processes there were."""
@@ -260,13 +263,46 @@ class Containers:
         """Move tasks into a container, each with its whole process; 0 is the caller."""
         parts = names.parse(name)
         self._tree.identity(parts)
-        with self._changing():
-            return self._mover.attach(parts, pids, move, caller)
+        with self._moving() as moved:
+            return self._mover.attach(parts, pids, move, caller, moved)
 
     def detach(self, pids: list[int], caller: Caller) -> list[int]:
         """Move tasks out of their containers, into the cgroup root."""
+        with self._moving() as moved:
+            return self._mover.detach(pids, caller, moved)
+
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[list[Moved]]:
+        """A change; those that were moved in it are told to subsystems afterwards, also when it ends early."""
+        moved: list[Moved] = []
+        try:
+            with self._changing():
+                yield moved
+        finally:
+            self._involved.attached(moved)
+
+    def set(self, name: str, values: Mapping[str, str], caller: Caller) -> Document:
+        """Set attributes that subsystems add to a container: all or none."""
+        parts = names.parse(name)
+        if caller.uid:
+            raise Refused("EACCES", f"only root may set attributes of container {names.join(parts)}; use sudo")
         with self._changing():
-            return self._mover.detach(pids, caller)
+            self._involved.set(parts, values)
+        return self.show(names.join(parts))
+
+    def subsystems(self) -> list[Document]:
+        """What is registered, and what is installed but was refused."""
+        return self._involved.subsystems()
+
+    def take_up(self) -> None:
+        """Tell subsystems of the containers that were there before the agent."""
+        with self._changing():
+            self._involved.take_up_all([container.name for container in self._all(False)])
+
+    def forget_gone(self) -> None:
+        """Tell subsystems of the containers that somebody else removed."""
+        with self._changing():
+            self._involved.forget(self._source.snapshot().index)
 
 
 def _removed(killed: int) -> str:

@@ -17,6 +17,7 @@ CREATED, REMOVED, RELEASED, RENAMED = "created", "removed", "released", "renamed
 ATTACHED, DETACHED = "attached", "detached"
 LIMIT_HIT, THROTTLE_BEGIN, THROTTLE_END = "limit_hit", "throttle_begin", "throttle_end"
 RECLAIM, KILL, OOM, MODE = "reclaim", "kill", "oom", "mode"
+SET, SUBSYSTEM_FAILED = "set", "subsystem_failed"
 LOST = "lost"  # events that a reader missed, and how many
 
 # The details that each kind has at least. A task is {"pid", "comm"} or None; pages are of the host's page size.
@@ -34,6 +35,8 @@ DETAILS: dict[str, tuple[str, ...]] = {
     KILL: ("reason",),
     OOM: ("victim", "trigger"),
     MODE: ("limit", "mode"),
+    SET: ("attribute", "value"),
+    SUBSYSTEM_FAILED: ("subsystem", "call", "reason"),
     LOST: ("events",),
 }
 
@@ -51,6 +54,8 @@ _PHRASES = {
     KILL: "killed: {reason}",
     OOM: "out of memory: victim {victim}, trigger {trigger}",
     MODE: "limit of {limit} is held by: {mode}",
+    SET: "{attribute} set to {value}",
+    SUBSYSTEM_FAILED: "subsystem {subsystem} failed at {call}: {reason}",
     LOST: "{events} events were lost: this reader was too slow, or asked for too old ones",
 }
 

@@ -14,7 +14,7 @@ from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, 
 @click.argument("name", type=container_name)
 @click.pass_obj
 def show(settings: Settings, name: str) -> None:
-    """Show every counter of the container NAME; unknown is `-`.
+    """Show every counter of the container NAME, and what subsystems add; unknown is `-`.
 
     Of one that is gone a short while, its last: the state is `dead` then.
     """
@@ -30,7 +30,7 @@ def show(settings: Settings, name: str) -> None:
 def _rows(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """In the document's order, so that a counter which a later agent adds is shown too."""
     for key in container:
-        if key != "local":
+        if key not in ("local", "attributes"):
             yield value(key), _text(container, key)
     local = container.get("local")
     if isinstance(local, dict):
@@ -38,6 +38,9 @@ def _rows(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
         shared = {key: container.get(key) for key in ("page_size", "partial_pages")}
         for key in local:
             yield f"local {value(key)}", _text({**shared, **local}, key)
+    attributes = container.get("attributes")
+    if isinstance(attributes, dict):
+        yield from ((value(key), value(attributes[key])) for key in attributes)
 
 
 def _text(document: dict[str, Any], key: str) -> str:

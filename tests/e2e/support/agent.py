@@ -44,6 +44,7 @@ class Agent:
         self.log = self.folder / "log"
         self.options = options
         self.without: tuple[str, ...] = ()  # capabilities, as setpriv(1) calls them
+        self.packages: tuple[Path, ...] = ()  # folders with packages that are installed for it
         self.process: subprocess.Popen[bytes] | None = None
         self.api = Api(self.socket)
 
@@ -66,7 +67,9 @@ class Agent:
         """Start it and wait until it answers."""
         with self.log.open("ab") as log:
             line = command.without(self.without, command.module("containeragent", "run", *self.run_options()))
-            self.process = subprocess.Popen(line, stderr=log, stdout=log, env=command.environment(), cwd="/")
+            self.process = subprocess.Popen(
+                line, stderr=log, stdout=log, env=command.environment(*self.packages), cwd="/"
+            )
         until(self._answers, bool, "the agent's first answer")
         return self
 

@@ -20,10 +20,11 @@ STRANGER = 65533  # a group that no socket is for
 COMMAND_SECONDS = PATIENCE_SECONDS
 
 
-def environment() -> dict[str, str]:
-    """This one, with the checkout's packages and nothing that points to another agent."""
+def environment(*packages: Path) -> dict[str, str]:
+    """This one, with the checkout's packages, those of more folders, and nothing that points to another agent."""
     kept = {key: value for key, value in os.environ.items() if key != "CONTAINERAGENT_SOCKET"}
-    return {**kept, "PYTHONPATH": f"{REPOSITORY / 'agent'}:{REPOSITORY / 'cli'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    folders = (REPOSITORY / "agent", REPOSITORY / "cli", *packages)
+    return {**kept, "PYTHONPATH": ":".join(map(str, folders)), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def module(name: str, *arguments: str) -> list[str]:

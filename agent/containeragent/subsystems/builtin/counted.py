@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tasks and pages have in common: counters of a Source as attributes, by the names that `show` has for them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from containeragent.counters.snapshot import Reading
+from containeragent.counters.source import Source
+from containeragent.subsystems.api import Attribute, Container
+
+Counter = tuple[str, Callable[[Reading], Any]]  # help, value
+
+
+def attributes(source: Source, container: Container, counters: Mapping[str, Counter]) -> list[Attribute]:
+    """One for each counter; None where it is unknown."""
+
+    def shown(value: Callable[[Reading], Any]) -> Any:
+        reading = source.snapshot().reading(container.id)
+        return None if reading is None else value(reading)
+
+    return [Attribute(name, text, functools.partial(shown, value)) for name, (text, value) in counters.items()]

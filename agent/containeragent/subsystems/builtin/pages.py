@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subsystem `pages`: counters of a container's pages. They stay with the container that paid for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from containeragent.counters.source import Source
+from containeragent.subsystems.api import Attribute, Container, Subsystem
+from containeragent.subsystems.builtin.counted import Counter, attributes
+
+_COUNTERS: dict[str, Counter] = {
+    "num_anon_pages": ("anonymous pages", lambda reading: reading.total["anon"]),
+    "num_file_pages": ("pages of the page cache, shmem among them", lambda reading: reading.total["file"]),
+    "num_shmem_pages": ("pages of tmpfs and shared memory", lambda reading: reading.total["shmem"]),
+    "num_mapped_pages": ("file pages that are mapped by someone", lambda reading: reading.total["mapped"]),
+    "num_active_pages": ("pages on active lists", lambda reading: reading.total["active"]),
+    "peak_pages": ("highest anonymous and file pages so far", lambda reading: reading.peak_pages),
+}
+
+
+class Pages(Subsystem):
+    """Counted by a Source."""
+
+    name = "pages"
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def populate(self, container: Container) -> Iterable[Attribute]:
+        """Read only."""
+        return attributes(self._source, container, _COUNTERS)

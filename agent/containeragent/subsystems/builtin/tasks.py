@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Subsystem `tasks`: a container needs a slot to be counted, and has counters of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from containeragent.counters.source import Source
+from containeragent.errors import Refused
+from containeragent.subsystems.api import Attribute, Container, Subsystem
+from containeragent.subsystems.builtin.counted import Counter, attributes
+
+_COUNTERS: dict[str, Counter] = {
+    "num_tasks": ("threads in it and below", lambda reading: reading.total["tasks"]),
+    "peak_tasks": ("highest num_tasks so far", lambda reading: reading.peak_tasks),
+    "forks": ("threads ever started", lambda reading: reading.forks),
+    "exits": ("threads ever ended", lambda reading: reading.exits),
+}
+
+
+class Tasks(Subsystem):
+    """Counted by a Source."""
+
+    name = "tasks"
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def create(self, container: Container) -> None:
+        """Without a slot it would count with its parent, as one that is there already may."""
+        if container.existing or self._source.slots is None:
+            return
+        if self._source.snapshot().reading(container.id) is None:
+            self._source.sweep()
+            raise Refused(
+                "ENOSPC",
+                f"container {container.name} was not made: all {self._source.slots} slots are in use; "
+                "remove containers, or load with more --slots",
+            )
+
+    def populate(self, container: Container) -> Iterable[Attribute]:
+        """Read only."""
+        return attributes(self._source, container, _COUNTERS)
