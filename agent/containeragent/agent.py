@@ -43,6 +43,7 @@ from containeragent.events.journal import Journal
 from containeragent.host import cgroup2, process
 from containeragent.limits.keeper import Keeper
 from containeragent.metrics_subsystems import SubsystemCollector
+from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
 from containeragent.subsystems import assembly
@@ -79,6 +80,8 @@ def _services(
     workloads = Workloads(HumanNames())
     registry = _subsystems(config, source, tree, names, bus)
     stack.callback(registry.close)
+    releases = Releases(tree, names, source, bus, config.release_agent)
+    stack.callback(releases.close)
     containers = Containers(
         source,
         tree,
@@ -90,10 +93,12 @@ def _services(
         ended=ended,
         workload_of=workloads.of,
         registry=registry,
+        releases=releases,
     )
     containers.take_up()
     if any(not member.built_in for member in registry.having("destroy")):
         stack.callback(Forgetter(containers, bus).stop)
+    releases.start(containers.remove_released)
     rescanner = Rescanner(auditor.look, containers.drift, config.rescan_percent, config.drift_seconds)
     collector = metrics.ContainerCollector(
         source,
@@ -105,6 +110,7 @@ def _services(
         ended=ended,
         workload_of=workloads.of,
         limits=keeper.states,
+        releases=releases,
     )
     application = Application(containers, doctor.document(source, registry.checks), bus, streams)
     api = UnixServer(Path(config.socket), config.socket_group, application)

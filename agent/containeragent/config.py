@@ -23,7 +23,7 @@ MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
 
 @dataclass(frozen=True)
 class Config:
-    """`cgroup_root` and `socket_group` may be empty: found by itself, and root only."""
+    """`cgroup_root`, `socket_group` and `release_agent` may be empty: found by itself, root only, none."""
 
     bpffs: str = "/sys/fs/bpf/containeragent"
     socket: str = "/run/containeragent/agent.sock"
@@ -38,6 +38,7 @@ class Config:
     drift_seconds: int = 300
     subsystems: str = "all"
     subsystem_seconds: float = 2.0
+    release_agent: str = ""
 
 
 def _check(config: Config, where: str) -> None:
@@ -46,7 +47,9 @@ def _check(config: Config, where: str) -> None:
             raise Refused("EINVAL", f"{where}: {key} = {getattr(config, key)!r} is not an absolute path")
     if config.cgroup_root and not config.cgroup_root.startswith("/"):
         raise Refused("EINVAL", f"{where}: cgroup_root = {config.cgroup_root!r} is not an absolute path")
-    for key in ("bpffs", "socket", "cgroup_root"):
+    if config.release_agent and not config.release_agent.startswith("/"):
+        raise Refused("EINVAL", f"{where}: release_agent = {config.release_agent!r} is not an absolute path")
+    for key in ("bpffs", "socket", "cgroup_root", "release_agent"):
         if "\0" in getattr(config, key):
             raise Refused("EINVAL", f"{where}: {key} has a NUL, which no path can have")
     _, colon, port = config.metrics_address.rpartition(":")

@@ -28,6 +28,7 @@ _FLAGS = {
     "series_cap": "Most series of containers in one scrape.",
     "grace_seconds": "How long the last numbers of a container that is gone are shown.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
+    "release_agent": "Program to run when nothing is left in a container that says so, with its name.",
     "drift_seconds": "Seconds from one audit for the metrics to the next; 0: none.",
     "subsystems": "Third-party subsystems in use, in this order; all: those that are installed; none: an empty text.",
     "subsystem_seconds": "How long a call of a third-party subsystem may take.",
@@ -118,7 +119,11 @@ def check(file: Path | None, **flags: Any) -> None:
     Example:
       containeragent check --config ./config.toml
     """
-    config.read(file, flags)
+    from containeragent.release import program
+
+    found = config.read(file, flags)
+    if found.release_agent:
+        program.check(found.release_agent)
     click.echo("the configuration is good")
 
 

@@ -27,6 +27,7 @@ from containeragent.counters.source import Source
 from containeragent.events.bus import Bus
 from containeragent.limits import metrics as limit_metrics
 from containeragent.limits.model import LimitState
+from containeragent.release.releases import Releases
 from containeragent.workloads.patterns import Workload
 
 _PREFIX = "containeragent_"
@@ -92,6 +93,7 @@ class ContainerCollector(Collector):
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
         limits: Callable[[], Mapping[int, LimitState]] = dict,
+        releases: Releases | None = None,
     ) -> None:
         self._source = source
         self._names = names
@@ -100,6 +102,7 @@ class ContainerCollector(Collector):
         self._limits = limits
         self._drift = drift
         self._bus = bus or Bus()
+        self._releases = releases
         self._ended = ended or Ended(source, names, self._bus, 0)
         self._workload_of = workload_of
 
@@ -163,6 +166,7 @@ class ContainerCollector(Collector):
             age = time.monotonic() - snapshot.pages_seen_at
             yield _gauge("rescan_age_seconds", "Age of what no event tells: mapped and active memory.", age)
         yield _gauge("containers", "Cgroups that are counted.", len(snapshot))
+        yield from self._of_releases()
         yield _gauge("containers_dropped", "Cgroups left out of this scrape by series_cap.", dropped)
         if health.slots is not None:
             yield _gauge("slots", "Cgroups that can be told apart at the same time.", health.slots)
@@ -179,6 +183,15 @@ class ContainerCollector(Collector):
         lost.add_metric(["follower"], self._bus.lost)
         yield lost
         yield from self._programs()
+
+    def _of_releases(self) -> Iterator[Metric]:
+        if self._releases is None:
+            return
+        ended = CounterMetricFamily(_PREFIX + "releases", "Containers that became empty.", labels=["result"])
+        for result, number in self._releases.counts().items():
+            ended.add_metric([result], number)
+        yield ended
+        yield _gauge("releases_waiting", "Released containers that nobody has come to yet.", self._releases.waiting)
 
     def _programs(self) -> Iterator[Metric]:
         runs = CounterMetricFamily(

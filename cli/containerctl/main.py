@@ -27,6 +27,7 @@ COMMANDS = (
     "detach",
     "tasks",
     "which",
+    "notify",
     "events",
     "audit",
     "doctor",

@@ -36,6 +36,7 @@ COMMANDS: dict[str, list[str]] = {
     "rm": ["rm", "--recursive", "--", "NAME"],
     "tasks": ["tasks", "--", "NAME"],
     "attach": ["attach", "--", "NAME", "PID"],
+    "notify": ["notify", "--", "NAME", "on"],
     "run": ["run", "--name", "NAME", "--", "true"],
 }
 

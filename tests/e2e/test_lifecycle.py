@@ -12,8 +12,9 @@ from tests.e2e.support.processes import PYTHON, SLEEP, inside, running
 from tests.e2e.support.waiting import until
 
 SHOWN = (
-    "name cgroup id managed workload state page_size engine limit_mode notify_on_release partial_pages num_tasks "
-    "num_anon_pages num_file_pages num_shmem_pages num_mapped_pages num_active_pages num_files task_limit page_limit "
+    "name cgroup id managed workload state page_size engine limit_mode notify_on_release remove_on_release "
+    "partial_pages num_tasks num_anon_pages num_file_pages num_shmem_pages num_mapped_pages num_active_pages num_files "
+    "task_limit page_limit "
     "task_limit_hits page_limit_hits peak_tasks peak_pages forks exits throttled_seconds kill_after_seconds dry_run "
     "local attributes"
 ).split()

@@ -22,6 +22,7 @@ FORBIDDEN = {
     "subsystems": ("loader", "containers", "api", "metrics", "agent"),
     "loader": ("containers", "api", "metrics", "agent", "cgroups"),
     "api": ("loader", "counters", "metrics", "agent"),
+    "release": ("loader", "api", "metrics", "agent"),
     "metrics.py": ("loader", "api", "agent"),
     "agent.py": ("loader",),
 }

@@ -39,9 +39,11 @@ STATUS = {
     "EBUSY": "409 Conflict",
     "ENODATA": "409 Conflict",
     "ENOTSUP": "409 Conflict",
+    "ENODEV": "410 Gone",
     "ENOTEMPTY": "409 Conflict",
     "ENOSPC": "507 Insufficient Storage",
 }
+_RELEASE = ("notify_on_release", "remove_on_release")  # keys of a body
 _FAILED = "500 Internal Server Error"
 
 
@@ -80,6 +82,10 @@ class Request:
             raise Refused("EINVAL", f"{key} in the body is neither true nor false")
         return value
 
+    def maybe(self, key: str) -> bool | None:
+        """The same; None when it is missing."""
+        return None if self.body.get(key) is None else self.choice(key, False)
+
     def pids(self) -> list[int]:
         """The list of task ids in the body."""
         value = self.body.get("pids")
@@ -114,6 +120,7 @@ class Application:
             ),
             ("POST", "/v1/container/attributes"): self._set,
             ("GET", "/v1/subsystems"): lambda request: containers.subsystems(),
+            ("POST", "/v1/container/notify"): self._notify,
             ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
@@ -126,8 +133,15 @@ class Application:
     def _create(self, request: Request) -> Any:
         if not isinstance(request.body.get("name"), str):
             raise Refused("EINVAL", 'the body has no "name", for example {"name": "/web"}')
-        limits = {key: value for key, value in request.body.items() if key not in ("name", "parents")}
-        return self._containers.create(request.body["name"], request.choice("parents", False), limits)
+        limits = {key: value for key, value in request.body.items() if key not in ("name", "parents", *_RELEASE)}
+        notify, remove = request.maybe("notify_on_release"), bool(request.maybe("remove_on_release"))
+        return self._containers.create(request.body["name"], request.choice("parents", False), limits, notify, remove)
+
+    def _notify(self, request: Request) -> Any:
+        notify, remove = request.maybe("notify_on_release"), request.maybe("remove_on_release")
+        if notify is None and remove is None:
+            raise Refused("EINVAL", 'the body has neither "notify_on_release" nor "remove_on_release"')
+        return self._containers.notify(request.name(), notify, remove)
 
     def _remove(self, request: Request) -> Any:
         return {"removed": self._containers.remove(request.name(), request.flag("recursive"), request.caller)}

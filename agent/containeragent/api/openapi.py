@@ -41,6 +41,13 @@ _LIMITS = {
     "kill_after": {"type": ["number", "string", "null"], "description": "seconds; null or never: not at all"},
     "dry_run": {"type": "boolean"},
 }
+_RELEASE = {
+    "notify_on_release": {
+        "type": ["boolean", "null"],
+        "description": "run the release agent when nothing is left in it; of a new container null is as its parent",
+    },
+    "remove_on_release": {"type": ["boolean", "null"], "description": "remove it instead"},
+}
 
 _SCHEMAS: dict[str, Any] = {
     "Container": {
@@ -61,7 +68,8 @@ _SCHEMAS: dict[str, Any] = {
             "limit_mode": {"type": "object"},
             "kill_after_seconds": {**_FRACTION, "description": "above the page limit; null is never"},
             "dry_run": {"type": ["boolean", "null"], "description": "limits are not enforced, only said"},
-            "notify_on_release": {"type": "boolean"},
+            "notify_on_release": {"type": "boolean", "description": "of /: what new containers get"},
+            "remove_on_release": {"type": "boolean"},
             "partial_pages": {"type": "boolean", "description": "pages from before the load are missing"},
             "local": {"type": "object"},
             "attributes": {
@@ -200,10 +208,16 @@ _SCHEMAS: dict[str, Any] = {
     },
     "NewContainer": {
         "type": "object",
-        "properties": {"name": {"type": "string"}, "parents": {"type": "boolean", "default": False}, **_LIMITS},
+        "properties": {
+            "name": {"type": "string"},
+            "parents": {"type": "boolean", "default": False},
+            **_LIMITS,
+            **_RELEASE,
+        },
         "required": ["name"],
     },
     "Limits": {"type": "object", "properties": _LIMITS},
+    "Release": {"type": "object", "description": "Flags; null or absent is as it is.", "properties": _RELEASE},
 }
 
 
@@ -266,6 +280,9 @@ def document() -> dict[str, Any]:
             },
             "/v1/subsystems": {
                 "get": _operation("The subsystems", {"type": "array", "items": _reference("Subsystem")})
+            },
+            "/v1/container/notify": {
+                "post": _operation("What to do when nothing is left in it", _reference("Release"), name, body="Release")
             },
             "/v1/container/kill": {"post": _operation("Kill all its tasks", anything, name)},
             "/v1/detach": {"post": _operation("Move tasks out of their containers", anything, body="Tasks")},

@@ -43,6 +43,12 @@ class Tree:
     @contextlib.contextmanager
     def opened(self, parts: Parts) -> Iterator[int]:
         """Descriptor of a container's directory."""
+        with self.opened_directory(parts) as descriptor:
+            yield descriptor
+
+    @contextlib.contextmanager
+    def opened_directory(self, parts: Parts) -> Iterator[int]:
+        """The same, by the names of directories."""
         descriptor = os.dup(self._root)
         try:
             for part in parts:
@@ -53,8 +59,8 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             raise _gone(parts) from None
         except OSError as error:
-            if error.errno == errno.ENODEV:  # removed while we held it
-                raise _gone(parts) from None
+            if error.errno == errno.ENODEV:
+                raise Refused("ENODEV", f"container {join(parts)} was removed meanwhile") from None
             raise Refused.of_errno(error.errno or errno.EIO, f"container {join(parts)}") from None
         finally:
             os.close(descriptor)
@@ -63,6 +69,16 @@ class Tree:
         """The cgroup's id."""
         with self.opened(parts) as directory:
             return os.fstat(directory).st_ino
+
+    def directory_identity(self, directories: Parts) -> int:
+        """The id of the cgroup in a place."""
+        with self.opened_directory(directories) as directory:
+            return os.fstat(directory).st_ino
+
+    def walk(self) -> Iterator[tuple[Parts, int]]:
+        """Every container by the names of its directories, parents first, with a descriptor while it is looked at."""
+        with self.opened_directory(()) as root:
+            yield from _walk((), root)
 
     def leaf_identity(self, parts: Parts) -> int | None:
         """Id of the cgroup that holds the container's own tasks, if it is not the container's itself."""
@@ -179,6 +195,20 @@ class Tree:
                     "they may wait for a device",
                 )
             return killed
+
+
+def _walk(directories: Parts, directory: int) -> Iterator[tuple[Parts, int]]:
+    """What goes while we look is left out."""
+    yield directories, directory
+    for name in folders(directory):
+        if name in OWN:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            below = os.open(name, _DIRECTORY, dir_fd=directory)
+            try:
+                yield from _walk((*directories, name), below)
+            finally:
+                os.close(below)
 
 
 def _some(number: int, noun: str, plural: str) -> str:

@@ -28,6 +28,8 @@ from containeragent.events.bus import Bus
 from containeragent.events.event import CREATED
 from containeragent.host import process, taskstats
 from containeragent.limits.keeper import Keeper
+from containeragent.release.flags import Flags
+from containeragent.release.releases import Releases
 from containeragent.subsystems import assembly
 from containeragent.subsystems.registry import Moved, Registry
 from containeragent.workloads.patterns import Workload
@@ -49,6 +51,7 @@ class Containers:
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
         registry: Registry | None = None,
+        releases: Releases | None = None,
     ) -> None:
         """Without a bus nobody is told; without `ended` nothing is known of those that are gone.
 
@@ -66,6 +69,7 @@ class Containers:
         registry = registry or assembly.own(source, involved.container(tree, name_rules, ()), self._bus)
         self._involved = Involved(registry, tree, name_rules, self._bus)
         self._mover = Mover(tree, name_rules, self._bus, keeper, self._involved)
+        self._releases = releases or Releases(tree, name_rules, source, self._bus)
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -95,7 +99,13 @@ class Containers:
             state, workload = self._keeper.state(container.reading.cgroup_id), None
         else:
             state, workload = None, self._workload_of(container.cgroup)
-        return view.document(container, self._source.page_size, self._source.engine, state, workload)
+        flags = self._flags(container)
+        shown = {"notify_on_release": flags.notify, "remove_on_release": flags.remove}
+        return view.document(container, self._source.page_size, self._source.engine, state, workload) | shown
+
+    def _flags(self, container: Container) -> Flags:
+        is_root = container.managed and container.name == "/"
+        return self._releases.of(()) if is_root else self._releases.flags(container.reading.cgroup_id)
 
     def _all(self, all_cgroups: bool) -> list[Container]:
         snapshot = self._source.settled()
@@ -152,8 +162,18 @@ class Containers:
         reading = self._source.settled().reading(identity) if identity is not None else None
         return None if reading is None else Container(path, path, False, reading)
 
-    def create(self, name: str, parents: bool, limits: Mapping[str, Any] | None = None) -> Document:
-        """Make a container with limits, with `parents` also those above it that are missing."""
+    def create(
+        self,
+        name: str,
+        parents: bool,
+        limits: Mapping[str, Any] | None = None,
+        notify: bool | None = None,
+        remove_on_release: bool = False,
+    ) -> Document:
+        """Make a container with limits, with `parents` also those above it that are missing.
+
+        `notify` is whether its release is told; None is as its parent has it.
+        """
         parts = names.parse(name)
         made: list[Parts] = []
         with self._changing():
@@ -163,11 +183,15 @@ class Containers:
                 self._create_one(parts, made)
                 if limits:
                     self._keeper.change(parts, limits)
+                for created in made:
+                    own = created == parts
+                    self._releases.created(created, notify if own else None, remove_on_release and own)
             except Refused:
                 for undone in reversed(made):
                     self._remove_one(undone, "its creation was undone", tell=False)
                 raise
             for created in made:
+                self._releases.came(created[:-1])
                 self._publish(CREATED, created)
         return self.show(names.join(parts))
 
@@ -196,6 +220,20 @@ class Containers:
         with self._changing():
             self._keeper.change(parts, asked)
         return self.show(name)
+
+    def notify(self, name: str, notify: bool | None, remove: bool | None) -> Document:
+        """Whether a container's release is told, and whether it is removed then; None leaves it as it is."""
+        parts = names.parse(name)
+        with self._changing():
+            flags = self._releases.set(parts, notify, remove)
+        return {"name": names.join(parts), "notify_on_release": flags.notify, "remove_on_release": flags.remove}
+
+    def remove_released(self, parts: Parts, cgroup_id: int) -> None:
+        """Remove a container that nothing is in, unless another has its name by now."""
+        with self._changing():
+            if self._tree.identity(parts) != cgroup_id:
+                raise Refused("ENOENT", f"container {names.join(parts)} is another one by now")
+            self._remove_one(parts, "removed on its release")
 
     def remove(self, name: str, recursive: bool, caller: Caller) -> list[str]:
         """Remove a container; with `recursive` its tasks are killed and those below go first. Names, in order."""
@@ -264,7 +302,10 @@ class Containers:
         parts = names.parse(name)
         self._tree.identity(parts)
         with self._moving() as moved:
-            return self._mover.attach(parts, pids, move, caller, moved)
+            try:
+                return self._mover.attach(parts, pids, move, caller, moved)
+            finally:
+                self._releases.came(parts)
 
     def detach(self, pids: list[int], caller: Caller) -> list[int]:
         """Move tasks out of their containers, into the cgroup root."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from containeragent.cgroups.names import AGENT, LEAF, OWN
+from containeragent.cgroups.names import AGENT, LEAF, OWN, join
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import COUNTERS, Reading, Snapshot
 from containeragent.counters.source import Engine
@@ -37,6 +37,10 @@ class Names:
             return None
         name = cgroup[len(self.root) :].removesuffix("/" + LEAF).removesuffix("/" + AGENT)
         return name or "/"
+
+    def name(self, directories: tuple[str, ...]) -> str:
+        """Name of the container in a place, by the names of its directories."""
+        return join(directories)
 
     def cgroup(self, parts: tuple[str, ...]) -> str:
         """Path under the cgroup2 mount of a managed container."""
@@ -149,6 +153,7 @@ def document(
         "engine": asdict(engine),
         "limit_mode": {"tasks": limits and limits.tasks_mode, "pages": limits and limits.pages_mode},
         "notify_on_release": False,
+        "remove_on_release": False,
         "partial_pages": reading.partial_pages,
         **_numbers(reading.total),
         **_limits(limits),

@@ -18,13 +18,16 @@ ATTACHED, DETACHED = "attached", "detached"
 LIMIT_HIT, THROTTLE_BEGIN, THROTTLE_END = "limit_hit", "throttle_begin", "throttle_end"
 RECLAIM, KILL, OOM, MODE = "reclaim", "kill", "oom", "mode"
 SET, SUBSYSTEM_FAILED = "set", "subsystem_failed"
+RELEASE_DONE, RELEASE_FAILED = "release_done", "release_failed"  # what the release agent did
 LOST = "lost"  # events that a reader missed, and how many
 
 # The details that each kind has at least. A task is {"pid", "comm"} or None; pages are of the host's page size.
 DETAILS: dict[str, tuple[str, ...]] = {
     CREATED: (),
     REMOVED: ("reason",),
-    RELEASED: (),
+    RELEASED: ("action",),  # "program", "remove" or "nothing"
+    RELEASE_DONE: ("program", "exit_status", "seconds"),
+    RELEASE_FAILED: ("program", "exit_status", "error"),
     RENAMED: ("to",),
     ATTACHED: ("task", "origin"),
     DETACHED: ("task",),
@@ -43,7 +46,9 @@ DETAILS: dict[str, tuple[str, ...]] = {
 _PHRASES = {
     CREATED: "created",
     REMOVED: "removed: {reason}",
-    RELEASED: "released: its last task ended",
+    RELEASED: "released: nothing is left in it; to do: {action}",
+    RELEASE_DONE: "release agent {program} ended with {exit_status} after {seconds} s",
+    RELEASE_FAILED: "release failed: {error}",
     RENAMED: "renamed to {to}",
     ATTACHED: "attached {task}",
     DETACHED: "detached {task}",

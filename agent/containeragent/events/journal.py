@@ -34,6 +34,7 @@ _PRIORITIES = {
     events.LIMIT_HIT: _WARNING,
     events.THROTTLE_BEGIN: _WARNING,
     events.MODE: _WARNING,
+    events.RELEASE_FAILED: _WARNING,
     events.LOST: _WARNING,
     events.KILL: _ERROR,
     events.OOM: _ERROR,

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The release agent: a program of the administrator's, run as `PROGRAM /web/db`.
+
+In: its path, and a container's name. Out: how it ended. It gets no shell, nothing of our environment, and no rights but
+those of the agent's user: workers.py takes the rest away before.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from containeragent.errors import Refused
+
+ENVIRONMENT = {"HOME": "/", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
+LONGEST_SECONDS = 60.0
+_ROOT = 0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`exit_status` is 128+N after signal N; None if it could not be started. `error` is None after 0."""
+
+    exit_status: int | None
+    error: str | None
+    seconds: float
+
+
+def check(path: str) -> None:
+    """Refused unless nobody but root can say what it does."""
+    real = Path(os.path.realpath(path))
+    try:
+        found = real.stat()
+    except OSError as error:
+        raise _refuse(path, (error.strerror or str(error)).lower()) from None
+    if not stat.S_ISREG(found.st_mode):
+        raise _refuse(path, "it is not a regular file")
+    if not found.st_mode & 0o111:
+        raise _refuse(path, f"it is not executable; chmod 755 {path}")
+    if found.st_uid != _ROOT or found.st_mode & 0o022:
+        raise _refuse(path, f"others than root may write it; chown root {path} && chmod go-w {path}")
+    for folder in _folders_of(real):
+        above = folder.stat()
+        # In a sticky folder others cannot take the place of what is root's.
+        if above.st_uid != _ROOT or (above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX):
+            raise _refuse(path, f"others than root may write {folder}, which it is in")
+
+
+def _folders_of(file: Path) -> Sequence[Path]:
+    return file.parents
+
+
+def _refuse(path: str, why: str) -> Refused:
+    return Refused("EACCES", f"release_agent {path} is not run: {why}")
+
+
+def run(path: str, name: str, longest_seconds: float = LONGEST_SECONDS) -> Outcome:
+    """Run it to its end. After `longest_seconds` it is killed, with what it started in its session."""
+    started = time.monotonic()
+    try:
+        check(path)
+        process = subprocess.Popen(
+            [path, name.encode()],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # what it says goes where our log goes
+            env=ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+        )
+    except Refused as refused:
+        return Outcome(None, refused.message, time.monotonic() - started)
+    except OSError as error:
+        why = f"release_agent {path} was not started: {(error.strerror or str(error)).lower()}"
+        return Outcome(None, why, time.monotonic() - started)
+    in_time = _ends(process.pid, longest_seconds)
+    if not in_time:
+        os.killpg(process.pid, signal.SIGKILL)
+    status = process.wait()
+    status = status if status >= 0 else 128 - status
+    if not in_time:
+        return Outcome(status, f"{path} was killed after {longest_seconds:g} s", time.monotonic() - started)
+    return Outcome(status, f"{path} ended with {status}" if status else None, time.monotonic() - started)
+
+
+def _ends(pid: int, seconds: float) -> bool:
+    """Whether our child ends in time; its status is still to be waited for."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        return bool(poller.poll(seconds * 1000))
+    finally:
+        os.close(descriptor)
