@@ -58,9 +58,11 @@ static __always_inline u32 begin_cgroup(u64 id, u64 parent_id, u32 level, bool e
 	}
 	struct slot *slot = slots.lookup(&number);
 	struct group *group = groups.lookup(&number), *above = groups.lookup(&parent);
-	if (!slot || !group || !above)
+	struct limit *limit = limits.lookup(&number);
+	if (!slot || !group || !above || !limit)
 		return 0;
 	__builtin_memset(group, 0, sizeof(*group));
+	__builtin_memset(limit, 0, sizeof(*limit));
 	group->parent = parent;
 	if (parent)
 		__sync_fetch_and_add(&above->children, 1);
@@ -90,6 +92,11 @@ static __always_inline void record_counters(struct end *end, u32 number, struct 
 	end->forks = group->forks;
 	end->exits = group->exits;
 	end->children = group->children;
+	struct limit *limit = limits.lookup(&number);
+	if (!limit)
+		return;
+	end->task_limit_hits = limit->task_limit_hits;
+	end->page_limit_hits = limit->page_limit_hits;
 }
 
 /* The path that the tracepoint has is cut at 1024 bytes by the kernel, and at END_PATH_BYTES here. */

@@ -30,7 +30,7 @@ static __always_inline int give_to_owner(u64 mm, u64 frame)
 		return 0;
 	u64 changed = change_words(block, first, BLOCK_PAGES, word, to, &other);
 	adjust_and_publish(to, changed);
-	adjust_and_publish(word, -(s64)changed);
+	take_and_publish(word, changed);
 	return 0;
 }
 

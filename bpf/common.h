@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Reading the kernel, and the two sums that everything ends in.
+ * Reading the kernel, and finding the slot of what was read.
  *
  * Offsets and constants in capitals that are defined nowhere here come from the running kernel's BTF
  * (agent/containeragent/loader/kernel_layout.py writes them before this file). Addresses are plain integers on
  * purpose: bcc rewrites pointer dereferences, and the verifier refuses arithmetic on typed pointers.
  */
+
+/* Keep the compiler from using what it knows of a value: it would drop the bound that the verifier needs. */
+#define OPAQUE(value) asm volatile("" : "+r"(value))
 
 static __always_inline u64 read_u64(u64 address)
 {
@@ -28,10 +31,24 @@ static __always_inline u8 read_u8(u64 address)
 	return value;
 }
 
+/*
+ * Keys of 32 bits that fill a stack slot of 64: of one that is half filled, the verifier tells apart what was there
+ * before, and walks through everything that follows once for each.
+ */
 static __always_inline struct state *host_state(void)
 {
-	u32 key = 0;
-	return state.lookup(&key);
+	u64 key = 0;
+	return state.lookup((u32 *)&key);
+}
+
+static __always_inline struct group *group_of(u64 slot)
+{
+	return groups.lookup((u32 *)&slot);
+}
+
+static __always_inline struct limit *limit_of(u64 slot)
+{
+	return limits.lookup((u32 *)&slot);
 }
 
 #define COUNT(field)                                                                                                   \
@@ -83,53 +100,4 @@ static __always_inline struct row *row_of(u32 slot)
 {
 	u32 key = bpf_get_smp_processor_id() * SLOTS + (slot & SLOT_MASK);
 	return rows.lookup(&key);
-}
-
-/* Raise a peak. Each failed exchange means that another CPU raised it in the few nanoseconds since we looked. */
-static __always_inline void raise_peak(s64 *peak, s64 value)
-{
-	for (int i = 0; i < PEAK_TRIES; i++) {
-		s64 seen = *(volatile s64 *)peak;
-		if (seen >= value || __sync_val_compare_and_swap(peak, seen, value) == seen)
-			return;
-	}
-}
-
-/* Carry tasks up from a slot; forks and exits are totals, tasks may be negative. */
-static __always_inline void add_tasks(u32 slot, s64 tasks, u64 forks, u64 exits)
-{
-	struct group *group = groups.lookup(&slot);
-	if (group)
-		__sync_fetch_and_add(&group->tasks_local, tasks);
-	for (int i = 0; i < MAX_DEPTH && group; i++) {
-		if (tasks) {
-			s64 now = __sync_fetch_and_add(&group->tasks, tasks) + tasks;
-			if (tasks > 0)
-				raise_peak(&group->tasks_peak, now);
-		}
-		if (forks)
-			__sync_fetch_and_add(&group->forks, forks);
-		if (exits)
-			__sync_fetch_and_add(&group->exits, exits);
-		u32 parent = group->parent;
-		if (!parent)
-			return;
-		group = groups.lookup(&parent);
-	}
-}
-
-/* Carry pages up from a slot. */
-static __always_inline void publish_pages(u32 slot, s64 pages)
-{
-	for (int i = 0; i < MAX_DEPTH; i++) {
-		struct group *group = groups.lookup(&slot);
-		if (!group)
-			return;
-		s64 now = __sync_fetch_and_add(&group->pages, pages) + pages;
-		if (pages > 0)
-			raise_peak(&group->pages_peak, now);
-		slot = group->parent;
-		if (!slot)
-			return;
-	}
 }

@@ -29,6 +29,7 @@
 
 KEPT_TABLE("array", u32, struct row, rows, SLOTS *CPUS, MMAPABLE); /* key: cpu * SLOTS + slot */
 KEPT_TABLE("array", u32, struct group, groups, SLOTS, MMAPABLE);
+KEPT_TABLE("array", u32, struct limit, limits, SLOTS, MMAPABLE);
 KEPT_TABLE("array", u32, struct slot, slots, SLOTS, MMAPABLE);
 KEPT_TABLE("array", u32, struct state, state, 1, MMAPABLE);
 KEPT_TABLE("array", u32, struct block, owners, BLOCKS, MMAPABLE); /* key: page frame number >> 9 */

@@ -74,7 +74,7 @@ static __always_inline int move_ends(u64 entry, u32 pages)
 	u64 changed = change_words(block, first, pages, was, word, &other);
 	adjust_and_publish(word, changed);
 	if (was)
-		adjust_and_publish(was, -(s64)changed);
+		take_and_publish(was, changed);
 	return 0;
 }
 

@@ -20,9 +20,6 @@ static __always_inline struct block *block_of(u64 frame)
 	return block;
 }
 
-/* Keep the compiler from using what it knows of a value: it would drop the bound that the verifier needs. */
-#define OPAQUE(value) asm volatile("" : "+r"(value))
-
 /*
  * Loops over a folio count from a number that the verifier does not know, so that it sees the same state whichever
  * turn a loop ends at, and need not follow what comes after once for each.

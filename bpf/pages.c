@@ -42,7 +42,7 @@ static __always_inline void fill_word(struct block *block, u32 first, u32 word)
 	u32 stale = block->word[first];
 	block->word[first] = word;
 	if (stale)
-		adjust_and_publish(stale, -1);
+		take_and_publish(stale, 1);
 }
 
 /*

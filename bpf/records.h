@@ -9,7 +9,7 @@
  * CPUS      number of possible CPUs
  * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
  */
-#define LAYOUT 2
+#define LAYOUT 3
 
 #define SLOT_NONE 0 /* an owner word of an untracked page */
 #define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */
@@ -58,17 +58,43 @@ struct row {
 	s64 spare;
 };
 
-/* One a slot, shared by all CPUs. Totals and peaks cover the slot and everything below it. */
+/*
+ * One a slot, shared by all CPUs: one cache line. Totals and peaks cover the slot and everything below it. `tasks` and
+ * `starting` are one word for the programs, so that a task goes from one to the other in one step.
+ */
 struct group {
-	s64 tasks;
+	s32 tasks;
+	s32 starting; /* tasks that may start under a limit and have not yet: deny.c */
 	s64 tasks_peak;
 	s64 forks;
 	s64 exits;
 	s64 pages;	/* anon + file, behind by at most BATCH - 1 pages a CPU and column */
 	s64 pages_peak; /* highest value of pages */
 	s64 tasks_local;
-	u32 parent;   /* slot, 0 above the root */
+	u16 parent;   /* slot, 0 above the root */
+	u16 limited;  /* LIMITED_...: which limits of its own it has */
 	u32 children; /* slots that name this one as their parent */
+};
+
+#define NO_LIMIT 0x7fffffffffffffffll
+#define LIMITED_TASKS 1u
+#define LIMITED_PAGES 2u
+
+/* Of a limit: to be told when it is hit; hit and not yet told; told, and quiet until the agent arms it again. */
+enum limit_flag { LIMIT_ARMED, LIMIT_HIT, LIMIT_TOLD };
+
+/* One a slot: limits over the slot and everything below it. They mean something where group.limited says so. */
+struct limit {
+	s64 task_limit;
+	s64 page_limit;
+	s64 page_stop;	     /* where reclaim has failed: 112.5 % of page_limit */
+	u64 task_limit_hits; /* forks that were denied, or went beyond task_limit; task_limit set below what is used */
+	u64 page_limit_hits; /* times that pages went from page_limit or less to more; page_limit set below what is used */
+	u64 tasks_flag;	     /* limit_flag */
+	u64 pages_flag;
+	u64 stop_flag;
+	s64 tasks_at_hit;
+	s64 pages_at_hit;
 };
 
 enum slot_state { SLOT_FREE, SLOT_LIVE, SLOT_DEAD };
@@ -118,6 +144,8 @@ struct end {
 	s64 anon; /* still charged to itself */
 	s64 file;
 	s64 shmem;
+	u64 task_limit_hits;
+	u64 page_limit_hits;
 	u32 slot;
 	u32 partial;
 	u32 children;	/* slots below it that still have pages */
@@ -129,10 +157,35 @@ struct end {
 };
 
 /* What wakes the agent: a record in the ring `notices`, which begins with its kind. */
-enum notice_kind { NOTICE_NONE, NOTICE_ENDED };
+enum notice_kind { NOTICE_NONE, NOTICE_ENDED, NOTICE_LIMIT, NOTICE_OOM };
 
 struct notice {
 	u32 kind;
 	u32 slot;
 	u64 cgroup_id;
+};
+
+#define COMM_BYTES 16
+
+enum limit_cause { CAUSE_CROSSED, CAUSE_DENIED, CAUSE_SET };
+
+/* NOTICE_LIMIT: limits of a slot or of its ancestors were hit. The task is the one at work, also if for others. */
+struct limit_notice {
+	u32 kind;
+	u32 slot;
+	u32 cause; /* limit_cause */
+	u32 pid;
+	u8 comm[COMM_BYTES];
+};
+
+/* NOTICE_OOM: the kernel chose a task to kill, because another found no memory (tracepoint mark_victim). */
+struct oom_notice {
+	u32 kind;
+	u32 slot; /* of the victim; 0 if it is not known */
+	u64 cgroup_id;
+	u32 victim_pid;
+	u32 trigger_pid;
+	u64 trigger_cgroup_id;
+	u8 victim_comm[COMM_BYTES]; /* empty if it is not known */
+	u8 trigger_comm[COMM_BYTES];
 };

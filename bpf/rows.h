@@ -21,12 +21,18 @@ static __always_inline void adjust_and_publish(u32 word, s64 pages)
 	publish_pages(word & SLOT_MASK, pages);
 }
 
+static __always_inline void take_and_publish(u32 word, s64 pages)
+{
+	adjust(word, -pages);
+	carry_pages(word & SLOT_MASK, -pages, false);
+}
+
 /* After a column of a row went from old to new: tell the ancestors whole batches. */
 static __always_inline void publish_column(u32 slot, s64 old, s64 new, int sign)
 {
 	s64 pages = (new & ~(s64)(BATCH - 1)) - (old & ~(s64)(BATCH - 1));
 	if (pages)
-		publish_pages(slot, sign * pages);
+		carry_pages(slot, sign * pages, sign > 0);
 }
 
 /* What is counted in a slot, all CPUs together. */

@@ -31,6 +31,7 @@ class Stamp:
     loaded_at: float  # seconds since the epoch
     seeded: bool  # pages from before the load are counted too
     without_fentry: str = ""  # why that engine does not count
+    without_denial: str = ""  # why forks beyond a limit are not denied
 
     def encode(self) -> bytes:
         """The map's value."""

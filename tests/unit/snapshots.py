@@ -45,6 +45,8 @@ def snapshot(*tasks_by_id: tuple[int, int], **of_health: int) -> Snapshot:
         peak_pages=tasks * 30,
         forks=tasks + 23,
         exits=tasks + 24,
+        task_limit_hits=tasks * 0,
+        page_limit_hits=tasks * 0,
         partial=tasks > 1000,
         health=health(**of_health),
         index={number: at for at, (number, _) in enumerate(tasks_by_id)},

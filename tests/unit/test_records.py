@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from containeragent.counters import records
+from containeragent.counters import hits, records
 from containeragent.loader import engines, load, seed, sources
 from containeragent.loader.sources import folder
 
-_KINDS = {"s64": "i8", "u64": "u8", "u32": "u4", "u8": "u1"}
+_KINDS = {"s64": "i8", "u64": "u8", "s32": "i4", "u32": "u4", "u16": "u2", "u8": "u1"}
 
 
 def _header() -> str:
@@ -21,7 +21,7 @@ def _header() -> str:
 
 
 def _constants() -> dict[str, int]:
-    found = re.findall(r"^#define (\w+)\s+(0x[0-9a-f]+|\d+)u?\s*$", _header(), re.M)
+    found = re.findall(r"^#define (\w+)\s+(0x[0-9a-f]+|\d+)u?(?:ll)?\s*$", _header(), re.M)
     return {name: int(value, 0) for name, value in found}
 
 
@@ -50,7 +50,7 @@ _PAIRS = {name.lower(): value for name, value in vars(records).items() if isinst
 
 def test_every_record_is_compared() -> None:
     """All structs of the header that the agent reads as arrays."""
-    assert {"row", "group", "slot", "state", "end", "notice"} <= set(_PAIRS)
+    assert {"row", "group", "limit", "slot", "state", "end", "notice", "limit_notice", "oom_notice"} <= set(_PAIRS)
 
 
 @pytest.mark.parametrize("struct", sorted(_PAIRS))
@@ -70,9 +70,10 @@ def test_no_holes(struct: str) -> None:
     assert dtype.itemsize == at and at % 8 == 0
 
 
-def test_row_is_cache_lines() -> None:
-    """Two CPUs never write to one line of 64 bytes."""
+def test_cache_lines() -> None:
+    """Two CPUs never write to one line of 64 bytes; a look at one whether there is a limit costs nothing."""
     assert records.ROW.itemsize % 64 == 0
+    assert records.GROUP.itemsize == 64
 
 
 def test_constants() -> None:
@@ -82,11 +83,30 @@ def test_constants() -> None:
     assert constants["BLOCK_PAGES"] == records.BLOCK_PAGES == seed.BLOCK_PAGES
     assert constants["LAYOUT"] == sources.layout()
     assert constants["ENDS"] == records.ENDS
-    kinds = re.search(r"enum notice_kind \{(.*?)\}", _header())
-    assert kinds and kinds[1].replace(" ", "").split(",")[records.NOTICE_ENDED] == "NOTICE_ENDED"
-    states = re.search(r"enum slot_state \{(.*?)\}", _header())
-    assert states and states[1].replace(" ", "") == "SLOT_FREE,SLOT_LIVE,SLOT_DEAD"
-    assert (records.SLOT_FREE, records.SLOT_LIVE, records.SLOT_DEAD) == (0, 1, 2)
+    assert constants["COMM_BYTES"] == records.COMM_BYTES
+    assert constants["NO_LIMIT"] == records.NO_LIMIT
+
+
+def _ours(pattern: str) -> dict[str, int]:
+    return {name: value for name, value in vars(records).items() if re.fullmatch(pattern, name)}
+
+
+@pytest.mark.parametrize(
+    ("enum", "ours"),
+    [
+        ("slot_state", _ours("SLOT_(FREE|LIVE|DEAD)")),
+        ("notice_kind", _ours(r"NOTICE_\w+")),
+        ("limit_flag", _ours("LIMIT_(ARMED|HIT|TOLD)")),
+        ("limit_cause", {f"CAUSE_{member.name}": member.value for member in hits.Cause}),
+    ],
+)
+def test_enumerators(enum: str, ours: dict[str, int]) -> None:
+    """The same names with the same numbers, but for NOTICE_NONE, which nobody sends."""
+    body = re.search(rf"enum {enum} \{{(.*?)\}}", _header())
+    assert body
+    theirs = {name.strip(): at for at, name in enumerate(body[1].split(","))}
+    theirs.pop("NOTICE_NONE", None)
+    assert theirs == ours
 
 
 def test_owner_words() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from containeragent.counters import snapshot
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.pageview import PageView
-from containeragent.counters.records import GROUP, ROW, SLOT, SLOT_DEAD, SLOT_FREE, SLOT_LIVE, STATE
+from containeragent.counters.records import GROUP, LIMIT, ROW, SLOT, SLOT_DEAD, SLOT_FREE, SLOT_LIVE, STATE
 from containeragent.counters.snapshot import UNKNOWN, Reader, page_columns
 
 CPUS, SLOTS = 3, 16
@@ -28,6 +28,7 @@ class FakeMaps(SimpleNamespace):
         super().__init__(
             rows=np.zeros((CPUS, SLOTS), ROW),
             groups=np.zeros(SLOTS, GROUP),
+            limits=np.zeros(SLOTS, LIMIT),
             slots=np.zeros(SLOTS, SLOT),
             state=np.zeros(1, STATE),
         )

@@ -181,6 +181,8 @@ def last_reading(end: End) -> Reading:
         peak_pages=end.peak_pages,
         forks=end.forks,
         exits=end.exits,
+        task_limit_hits=end.task_limit_hits,
+        page_limit_hits=end.page_limit_hits,
         partial_pages=end.partial_pages,
     )
 

@@ -38,6 +38,8 @@ class End:
     peak_pages: int
     forks: int
     exits: int
+    task_limit_hits: int
+    page_limit_hits: int
     pages: int
     local: dict[str, int]  # anon, file, shmem
     has_children: bool  # removed ones below it still have pages, so the kinds are known of `local` only
@@ -67,6 +69,8 @@ def decode(record: Array, managed: bool, epoch_seconds: float) -> End:
         peak_pages=int(record["pages_peak"]),
         forks=int(record["forks"]),
         exits=int(record["exits"]),
+        task_limit_hits=int(record["task_limit_hits"]),
+        page_limit_hits=int(record["page_limit_hits"]),
         pages=int(record["pages"]),
         local={name: int(record[name]) for name in ("anon", "file", "shmem")},
         has_children=bool(record["children"]),
@@ -94,6 +98,8 @@ def last_snapshot(ends: Sequence[End], health: Health) -> Snapshot:
         peak_pages=column([end.peak_pages for end in ends]),
         forks=column([end.forks for end in ends]),
         exits=column([end.exits for end in ends]),
+        task_limit_hits=column([end.task_limit_hits for end in ends]),
+        page_limit_hits=column([end.page_limit_hits for end in ends]),
         partial=np.array([end.partial_pages for end in ends], dtype=np.bool_),
         health=health,
         index={end.cgroup_id: at for at, end in enumerate(ends)},

@@ -24,13 +24,14 @@ Array = npt.NDArray[Any]
 
 
 class CounterMaps:
-    """`rows` is (cpus, slots), `groups` and `slots` are (slots,), `state` is one record, `ends` are (2 * ENDS,)."""
+    """`rows` is (cpus, slots), `groups`, `limits`, `slots` are (slots,), `state` is one record, `ends` (2 * ENDS,)."""
 
     def __init__(
-        self, *, rows: Array, groups: Array, slots: Array, state: Array, seed_words: Array, ends: Array
+        self, *, rows: Array, groups: Array, limits: Array, slots: Array, state: Array, seed_words: Array, ends: Array
     ) -> None:
         self.rows = rows
         self.groups = groups
+        self.limits = limits
         self.slots = slots
         self.state = state
         self.seed_words = seed_words
@@ -51,6 +52,7 @@ class CounterMaps:
         return cls(
             rows=view("rows", records.ROW, stamp.cpus * stamp.slots).reshape(stamp.cpus, stamp.slots),
             groups=view("groups", records.GROUP, stamp.slots),
+            limits=view("limits", records.LIMIT, stamp.slots, writable),
             slots=view("slots", records.SLOT, stamp.slots, writable),
             state=view("state", records.STATE, 1, writable),
             seed_words=view("seed_words", np.uint32, records.BLOCK_PAGES, writable),

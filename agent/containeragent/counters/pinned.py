@@ -20,11 +20,13 @@ from containeragent import libbpf, tasks
 from containeragent.checks import Check
 from containeragent.counters import pinned_checks
 from containeragent.counters.ends import End, Ends
+from containeragent.counters.hits import LimitHit, limit_notice
+from containeragent.counters.limits import Limits
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.notices import Notices
 from containeragent.counters.pagescan import PageScanner
 from containeragent.counters.pageview import AskActive, PageView, of_counts
-from containeragent.counters.records import SLOT_LIVE
+from containeragent.counters.records import NOTICE_LIMIT, SLOT_LIVE
 from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Snapshot
 from containeragent.counters.source import Engine
@@ -51,15 +53,19 @@ class PinnedSource:
         self._lock = threading.Lock()
         self._locks = contextlib.ExitStack()
         self._managed_id = 0
+        self._hear_limits: Callable[[list[LimitHit]], None] = lambda _: None
         self._listeners: dict[int, Callable[[list[bytes]], None]] = {}
-        self._open(stamp)
+        set_limits = self._open(stamp)
+        self._limits = Limits(self._maps, set_limits)
         self._notices = self._hear_notices()
 
-    def _open(self, stamp: Stamp) -> None:
+    def _open(self, stamp: Stamp) -> Runnable:
+        """Map what is pinned now. The program that sets limits, for whom it is."""
         pins = self.pins
         maps = CounterMaps.from_pins(pins, stamp)
         descriptors = {kind: {name: pins.get(kind, name) for name in pins.names(kind)} for kind in KINDS}
         runnable = {name: Runnable(descriptors["programs"][name]) for name in ("sweep_block", "retire_slot")}
+        set_limits = Runnable(descriptors["programs"]["set_limits"])
         self.stamp = stamp
         self._maps = maps
         self._descriptors = descriptors
@@ -69,6 +75,8 @@ class PinnedSource:
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks, unread=self._lock)
         self._ends = Ends(maps.ends, maps.state)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
+        self._notices_lost = int(maps.state["notices_lost"][0])
+        return set_limits
 
     def _hear_notices(self) -> Notices:
         return Notices(self._descriptors["maps"]["notices"], self._listeners)
@@ -127,6 +135,30 @@ class PinnedSource:
         slot = np.flatnonzero((slots["cgroup_id"] == cgroup_id) & (slots["state"] == SLOT_LIVE))
         self._maps.state["managed_root"] = slot[0] if len(slot) else 0
 
+    @property
+    def denies_forks(self) -> bool:
+        """Whether the program that denies them is attached."""
+        return "security_task_alloc" in self._descriptors["links"]
+
+    def set_limits(self, cgroup_id: int, task_limit: int | None, page_limit: int | None) -> None:
+        """Limits of a cgroup and everything below it; source.py."""
+        self._limits.set(cgroup_id, task_limit, page_limit)
+
+    def rearm(self, cgroup_id: int) -> None:
+        """Have the next hit told."""
+        self._limits.rearm(cgroup_id)
+
+    def listen_limits(self, hear: Callable[[list[LimitHit]], None]) -> None:
+        """Hits, as they come; those whose notices were lost, in the next upkeep."""
+
+        def decoded(batch: list[bytes]) -> None:
+            hits = [hit for raw in batch for hit in self._limits.hits(limit_notice(raw))]
+            if hits:
+                hear(hits)
+
+        self._hear_limits = hear
+        self.listen(NOTICE_LIMIT, decoded)
+
     def listen(self, kind: int, hear: Callable[[list[bytes]], None]) -> None:
         """Notices of a kind, as they come; before, what comes is dropped."""
         self._listeners[kind] = hear
@@ -177,8 +209,17 @@ class PinnedSource:
             programs = self._descriptors["programs"]
             tasks.scan(programs["task"], Runnable(programs["scan_process"]), self._maps.all_tasks)
             self._tasks_lost = lost
+        self._tell_untold()
         self._complete_partial()
         self._look_after_pins()
+
+    def _tell_untold(self) -> None:
+        lost = int(self._maps.state["notices_lost"][0])
+        if lost != self._notices_lost:
+            self._notices_lost = lost
+            hits = self._limits.untold()
+            if hits:
+                self._hear_limits(hits)
 
     def checks(self) -> Iterator[Check]:
         """What the programs and their pins need and have."""
@@ -207,8 +248,9 @@ class PinnedSource:
         replaced, scanner = self._descriptors, self._scanner
         self._notices.close()
         with self._lock:
-            self._open(present)
+            set_limits = self._open(present)
             self.manage(self._managed_id)
+            self._limits.move(self._maps, set_limits)
         self._notices = self._hear_notices()
         if scanner:
             scanner.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LAYOUT = 2
+LAYOUT = 3
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
 SLOT_MASK = 0xFFFF  # of an owner word
@@ -36,15 +36,36 @@ ROW = np.dtype(
 
 GROUP = np.dtype(
     [
-        ("tasks", "i8"),
+        ("tasks", "i4"),
+        ("starting", "i4"),
         ("tasks_peak", "i8"),
         ("forks", "i8"),
         ("exits", "i8"),
         ("pages", "i8"),
         ("pages_peak", "i8"),
         ("tasks_local", "i8"),
-        ("parent", "u4"),
+        ("parent", "u2"),
+        ("limited", "u2"),
         ("children", "u4"),
+    ]
+)
+
+NO_LIMIT = np.iinfo(np.int64).max  # as an argument of the program set_limits
+
+LIMIT_ARMED, LIMIT_HIT, LIMIT_TOLD = 0, 1, 2
+
+LIMIT = np.dtype(
+    [
+        ("task_limit", "i8"),
+        ("page_limit", "i8"),
+        ("page_stop", "i8"),
+        ("task_limit_hits", "u8"),
+        ("page_limit_hits", "u8"),
+        ("tasks_flag", "u8"),
+        ("pages_flag", "u8"),
+        ("stop_flag", "u8"),
+        ("tasks_at_hit", "i8"),
+        ("pages_at_hit", "i8"),
     ]
 )
 
@@ -96,6 +117,8 @@ END = np.dtype(
         ("anon", "i8"),
         ("file", "i8"),
         ("shmem", "i8"),
+        ("task_limit_hits", "u8"),
+        ("page_limit_hits", "u8"),
         ("slot", "u4"),
         ("partial", "u4"),
         ("children", "u4"),
@@ -107,5 +130,21 @@ END = np.dtype(
     ]
 )
 
-NOTICE_ENDED = 1
+COMM_BYTES = 16
+NOTICE_ENDED, NOTICE_LIMIT, NOTICE_OOM = 1, 2, 3
 NOTICE = np.dtype([("kind", "u4"), ("slot", "u4"), ("cgroup_id", "u8")])
+LIMIT_NOTICE = np.dtype(
+    [("kind", "u4"), ("slot", "u4"), ("cause", "u4"), ("pid", "u4"), ("comm", "u1", (COMM_BYTES,))],
+)
+OOM_NOTICE = np.dtype(
+    [
+        ("kind", "u4"),
+        ("slot", "u4"),
+        ("cgroup_id", "u8"),
+        ("victim_pid", "u4"),
+        ("trigger_pid", "u4"),
+        ("trigger_cgroup_id", "u8"),
+        ("victim_comm", "u1", (COMM_BYTES,)),
+        ("trigger_comm", "u1", (COMM_BYTES,)),
+    ]
+)

@@ -52,6 +52,8 @@ class Reading:
     forks: Count
     exits: Count
     partial_pages: bool
+    task_limit_hits: Count  # of limits that the programs hold
+    page_limit_hits: Count
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Snapshot:
     peak_pages: Column
     forks: Column
     exits: Column
+    task_limit_hits: Column  # of limits that the programs hold
+    page_limit_hits: Column
     partial: npt.NDArray[np.bool_]
     health: Health
     index: dict[int, int]  # cgroup id -> position
@@ -89,6 +93,8 @@ class Snapshot:
             forks=_known(self.forks[at]),
             exits=_known(self.exits[at]),
             partial_pages=bool(self.partial[at]),
+            task_limit_hits=_known(self.task_limit_hits[at]),
+            page_limit_hits=_known(self.page_limit_hits[at]),
         )
 
 
@@ -201,7 +207,7 @@ class Reader:
         partial = tree.subtree((maps.slots["partial"][tree.used] != 0).astype(np.int64))
         seen_total, seen_local = self._seen.columns(tree)
         totals = {name: total[live, at] for at, name in enumerate(_COUNTED)} | seen_total
-        groups = groups[live]
+        groups, limits = groups[live], maps.limits[tree.used[live]]
         return Snapshot(
             taken_at=time.monotonic(),
             cgroup_ids=tree.cgroup_ids,
@@ -211,6 +217,8 @@ class Reader:
             peak_pages=self._peaks.raised(tree, np.maximum(groups["pages_peak"], totals["anon"] + totals["file"])),
             forks=groups["forks"],
             exits=groups["exits"],
+            task_limit_hits=limits["task_limit_hits"].astype(np.int64),
+            page_limit_hits=limits["page_limit_hits"].astype(np.int64),
             partial=partial[live] > 0,
             health=self._health(tree),
             index={number: at for at, number in enumerate(tree.cgroup_ids)},

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from containeragent.checks import Check
 from containeragent.counters.ends import End
+from containeragent.counters.hits import LimitHit
 from containeragent.counters.pageview import AskActive, PageView
 from containeragent.counters.snapshot import Snapshot
 from containeragent.libbpf import ProgramInfo
@@ -55,6 +56,26 @@ class Source(Protocol):
 
     def manage(self, cgroup_id: int) -> None:
         """Say which cgroup the managed ones are below."""
+
+    @property
+    def denies_forks(self) -> bool | None:
+        """Whether forks beyond a task limit fail in the kernel; else they are told. None: no limits can be set here."""
+
+    def set_limits(self, cgroup_id: int, task_limit: int | None, page_limit: int | None) -> None:
+        """
+        Limits in tasks and pages of a cgroup and everything below it; None is no limit. They hold until they are set
+        anew or the cgroup is gone, whether or not an agent is there. One that is set below what is used is a hit; set
+        again, it is told again if it is not kept. Refused where this engine knows no limits, or not this cgroup's.
+        """
+
+    def rearm(self, cgroup_id: int) -> None:
+        """
+        Have the next hit of its limits told: after one, no other of the same limit is. Look at what is used only
+        after this call, so that nothing passes unseen.
+        """
+
+    def listen_limits(self, hear: Callable[[list[LimitHit]], None]) -> None:
+        """Have hits of the limits that were set told, in the thread of `listen`; in `upkeep` if notices were lost."""
 
     def listen(self, kind: int, hear: Callable[[list[bytes]], None]) -> None:
         """Have the kernel side's notices of a kind (records.NOTICE_...) told, in a thread of the source's."""

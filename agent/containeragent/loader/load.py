@@ -35,6 +35,7 @@ TRACEFS = Path("/sys/kernel/tracing")
 KEPT_MAPS = (
     "rows",
     "groups",
+    "limits",
     "slots",
     "state",
     "owners",

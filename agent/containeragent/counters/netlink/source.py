@@ -16,6 +16,7 @@ from pathlib import Path
 
 from containeragent.checks import Check
 from containeragent.counters.ends import End
+from containeragent.counters.hits import LimitHit
 from containeragent.counters.netlink import checks, columns
 from containeragent.counters.netlink.connector import Connector
 from containeragent.counters.netlink.nodes import Node, Nodes
@@ -160,6 +161,20 @@ class NetlinkSource:
 
     def manage(self, cgroup_id: int) -> None:
         """Nothing differs."""
+
+    denies_forks = None
+
+    def set_limits(self, cgroup_id: int, task_limit: int | None, page_limit: int | None) -> None:
+        """Refused: this engine reads, it is not asked."""
+        if task_limit is not None or page_limit is not None:
+            message = "engine netlink cannot hold limits; only the kernel's controllers can (`containerctl doctor`)"
+            raise Refused("ENOTSUP", message)
+
+    def rearm(self, cgroup_id: int) -> None:
+        """There are no notices."""
+
+    def listen_limits(self, hear: Callable[[list[LimitHit]], None]) -> None:
+        """There are no notices."""
 
     def listen(self, kind: int, hear: Callable[[list[bytes]], None]) -> None:
         """There are no notices."""

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The two sums that everything ends in, carried up from a slot to its ancestors, where limits hold. */
+
+#define STARTING (1ll << 32) /* one task in group.starting, of the word that it is with group.tasks */
+
+static __always_inline s64 *tasks_word(struct group *group)
+{
+	return (s64 *)&group->tasks;
+}
+
+/* Raise a peak. Each failed exchange means that another CPU raised it in the few nanoseconds since we looked. */
+static __always_inline void raise_peak(s64 *peak, s64 value)
+{
+	for (int i = 0; i < PEAK_TRIES; i++) {
+		s64 seen = *(volatile s64 *)peak;
+		if (seen >= value || __sync_val_compare_and_swap(peak, seen, value) == seen)
+			return;
+	}
+}
+
+/*
+ * Carry tasks up from a slot; forks and exits are totals. Tasks may be negative, and a task that was starting takes
+ * STARTING away.
+ */
+static __always_inline void add_tasks(u32 slot, s64 tasks, u64 forks, u64 exits)
+{
+	struct group *group = group_of(slot);
+	u32 at = slot;
+	bool news = false;
+	if (group)
+		__sync_fetch_and_add(&group->tasks_local, (s32)tasks);
+	for (int i = 0; i < MAX_DEPTH && group; i++) {
+		s64 now = tasks ? (s32)(__sync_fetch_and_add(tasks_word(group), tasks) + tasks) : group->tasks;
+		if ((s32)tasks > 0)
+			raise_peak(&group->tasks_peak, now);
+		if (forks) {
+			__sync_fetch_and_add(&group->forks, forks);
+			if (group->limited & LIMITED_TASKS)
+				news |= check_forked(at, now);
+		}
+		if (exits)
+			__sync_fetch_and_add(&group->exits, exits);
+		at = group->parent;
+		if (!at)
+			break;
+		group = group_of(at);
+	}
+	if (news)
+		tell(slot, CAUSE_CROSSED);
+}
+
+/* Carry pages up from a slot; whether they may be more is known when this is compiled. */
+static __always_inline void carry_pages(u32 slot, s64 pages, bool may_be_more)
+{
+	u32 at = slot;
+	bool news = false;
+	for (int i = 0; i < MAX_DEPTH && at; i++) {
+		struct group *group = group_of(at);
+		if (!group)
+			break;
+		s64 now = __sync_fetch_and_add(&group->pages, pages) + pages;
+		if (may_be_more && pages > 0) {
+			raise_peak(&group->pages_peak, now);
+			if (group->limited & LIMITED_PAGES)
+				news |= check_pages(at, now - pages, now);
+		}
+		at = group->parent;
+	}
+	if (news)
+		tell(slot, CAUSE_CROSSED);
+}
+
+static __always_inline void publish_pages(u32 slot, s64 pages)
+{
+	carry_pages(slot, pages, true);
+}
