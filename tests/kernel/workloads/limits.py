@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workloads that go above a limit."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import signal
+import time
+
+from tests.kernel.workloads.resting import Rests, main, rest
+
+PAGE = mmap.PAGESIZE
+
+
+def waiting(children: str) -> Rests:
+    """Children that stay, until all are there."""
+    started = []
+    for _ in range(int(children)):
+        child = os.fork()
+        if not child:
+            signal.pause()
+            os._exit(0)
+        started.append(child)
+    yield rest("all there")
+    for child in started:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    yield rest("gone")
+
+
+def waves(pages: str, count: str) -> Rests:
+    """Touch pages and give them back, so many times."""
+    memory = mmap.mmap(-1, int(pages) * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for _ in range(int(count)):
+        for page in range(int(pages)):
+            memory[page * PAGE] = 1
+        yield rest("touched")
+        memory.madvise(mmap.MADV_DONTNEED)
+        yield rest("given back")
+
+
+def _fork_until(end: float) -> tuple[int, int]:
+    """Fork, and let the children live for a moment; how often it worked, and how often it was denied."""
+    forked = denied = 0
+    living: list[int] = []
+    while time.monotonic() < end:
+        try:
+            child = os.fork()
+        except OSError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+            denied += 1
+        else:
+            if not child:
+                os._exit(0)
+            forked += 1
+            living.append(child)
+        if len(living) > 3 or denied % 2:
+            while living:
+                os.waitpid(living.pop(), 0)
+    for child in living:
+        os.waitpid(child, 0)
+    return forked, denied
+
+
+def forkers(count: str, seconds: str) -> Rests:
+    """So many processes that fork at the same time as fast as they can."""
+    read, write = os.pipe()
+    end = time.monotonic() + float(seconds)
+    children = []
+    for _ in range(int(count)):
+        child = os.fork()
+        if not child:
+            os.write(write, b"%d %d\n" % _fork_until(end))
+            os._exit(0)
+        children.append(child)
+    yield rest("forking")
+    for child in children:
+        os.waitpid(child, 0)
+    os.close(write)
+    lines = os.fdopen(read).read().split("\n")[:-1]
+    assert len(lines) == int(count), lines
+    forked, denied = (sum(int(line.split()[at]) for line in lines) for at in (0, 1))
+    yield rest("ended", facts={"forked": forked, "denied": denied})
+
+
+def bomb(seconds: str) -> Rests:
+    """Every process forks, and so do its children, whatever happens to them."""
+    end = time.monotonic() + float(seconds)
+    yield rest("ready")
+    if not os.fork():
+        while time.monotonic() < end:
+            try:
+                os.fork()
+            except OSError:
+                time.sleep(0.001)
+        os._exit(0)
+    time.sleep(max(0.0, end - time.monotonic()))
+    yield rest("ended")
+
+
+if __name__ == "__main__":
+    main(waiting, waves, forkers, bomb)
