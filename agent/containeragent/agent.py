@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -41,7 +42,8 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.journal import Journal
 from containeragent.host import cgroup2, process
-from containeragent.limits.keeper import Keeper
+from containeragent.limits.limiting import Limiting
+from containeragent.limits.metrics import LimitsCollector
 from containeragent.metrics_subsystems import SubsystemCollector
 from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
@@ -65,15 +67,23 @@ def _subsystems(config: Config, source: Source, tree: Tree, names: Names, bus: B
 
 def _services(
     config: Config, source: Source, bus: Bus, streams: Streams, stack: contextlib.ExitStack
-) -> tuple[list[Server], Rescanner]:
+) -> tuple[list[Server], Rescanner, Limiting]:
     mount = cgroup2.mount_point()
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
     resolver, tree = PathResolver(mount), Tree(managed)
     source.manage(managed.stat().st_ino)
-    keeper = Keeper(tree, source.page_size, functools.partial(_publish, bus, names))
-    stack.callback(keeper.close)
-    ended = Ended(source, names, bus, config.grace_seconds, known_path=resolver.known, last_limits=keeper.ended)
+    limiting = Limiting(
+        tree,
+        source,
+        cgroup_of=names.cgroup,
+        publish=functools.partial(_publish, bus, names),
+        because=lambda cgroup_id, why: ended.because(cgroup_id, why),  # noqa: PLW0108
+        throttle_max_seconds=config.throttle_max_seconds,
+    )
+    stack.callback(limiting.close)
+    ended = Ended(source, names, bus, config.grace_seconds, known_path=resolver.known, last_limits=limiting.ended)
+    limiting.start()
     source.listen(NOTICE_ENDED, lambda _: ended.refresh())
     ended.refresh()
     auditor = Auditor(source, Figures(mount, resolver))
@@ -88,7 +98,7 @@ def _services(
         resolver,
         names,
         auditor,
-        keeper=keeper,
+        limiting=limiting,
         bus=bus,
         ended=ended,
         workload_of=workloads.of,
@@ -109,16 +119,17 @@ def _services(
         bus=bus,
         ended=ended,
         workload_of=workloads.of,
-        limits=keeper.states,
+        limits=limiting.states,
         releases=releases,
     )
-    application = Application(containers, doctor.document(source, registry.checks), bus, streams)
-    api = UnixServer(Path(config.socket), config.socket_group, application)
-    scrape = tcp_server(
-        config.metrics_address, make_wsgi_app(metrics.registry(collector, SubsystemCollector(registry)))
+    application = Application(
+        containers, doctor.document(source, lambda: [*limiting.checks(), *registry.checks()]), bus, streams
     )
+    api = UnixServer(Path(config.socket), config.socket_group, application)
+    collectors = metrics.registry(collector, SubsystemCollector(registry), LimitsCollector(limiting))
+    scrape = tcp_server(config.metrics_address, make_wsgi_app(collectors))
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
-    return [api, scrape], rescanner
+    return [api, scrape], rescanner, limiting
 
 
 def _publish(bus: Bus, names: Names, kind: str, parts: Parts, **details: Any) -> None:
@@ -132,15 +143,16 @@ def _start(server: Server) -> None:
         raise Refused("EADDRINUSE", f"cannot listen on {server.bind_addr}: {error.strerror or error}") from None
 
 
-def _until_stopped(source: Source, stopped: threading.Event, manager: ServiceManager) -> None:
+def _until_stopped(upkeep: Sequence[Callable[[], None]], stopped: threading.Event, manager: ServiceManager) -> None:
     """Every round is a sign of life: a loop that hangs is noticed and the agent started again."""
     pause_seconds = min(_UPKEEP_SECONDS, (manager.watchdog_seconds or _UPKEEP_SECONDS) / 2)
     while not stopped.wait(pause_seconds):
         manager.alive()
-        try:
-            source.upkeep()
-        except (Refused, OSError) as error:
-            log.error("upkeep failed, it is tried again: %s", error)
+        for task in upkeep:
+            try:
+                task()
+            except (Refused, OSError) as error:
+                log.error("upkeep failed, it is tried again: %s", error)
 
 
 def run(config: Config) -> None:
@@ -149,6 +161,7 @@ def run(config: Config) -> None:
     manager = ServiceManager(os.environ)
     if os.geteuid() and not process.has_capabilities():
         raise Refused("EPERM", "the agent needs root; run it with sudo or as the systemd service")
+    process.hurry()  # little to do, but at once: what stops a fork bomb must not wait for it
     stopped = threading.Event()
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -164,7 +177,7 @@ def run(config: Config) -> None:
         stack.callback(Journal(bus).stop)
         streams = Streams(bus)
         stack.callback(streams.close)
-        servers, rescanner = _services(config, source, bus, streams, stack)
+        servers, rescanner, limiting = _services(config, source, bus, streams, stack)
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)
@@ -173,6 +186,6 @@ def run(config: Config) -> None:
             stack.callback(rescanner.stop)
         log.info("serving the API on %s and metrics on http://%s/metrics", config.socket, config.metrics_address)
         manager.ready(f"serving {config.socket} and http://{config.metrics_address}/metrics")
-        _until_stopped(source, stopped, manager)
+        _until_stopped((source.upkeep, limiting.keeper.upkeep), stopped, manager)
         manager.stopping()
     log.info("stopped")

@@ -34,6 +34,7 @@ class Config:
     slots: int = 16384
     series_cap: int = 50000
     grace_seconds: int = 300
+    throttle_max_seconds: float = 8.0
     rescan_percent: float = 0.25
     drift_seconds: int = 300
     subsystems: str = "all"
@@ -75,6 +76,9 @@ def _check_numbers(config: Config, where: str) -> None:
     if not 0.1 <= config.subsystem_seconds <= 60:
         shown = f"subsystem_seconds = {config.subsystem_seconds}"
         raise Refused("EINVAL", f"{where}: {shown} is not between 0.1 and 60")
+    if not 1 <= config.throttle_max_seconds <= 3600:
+        shown = f"throttle_max_seconds = {config.throttle_max_seconds}"
+        raise Refused("EINVAL", f"{where}: {shown} is not between 1 and 3600 (an hour)")
     if not 0 <= config.grace_seconds <= 86400:
         raise Refused("EINVAL", f"{where}: grace_seconds = {config.grace_seconds} is not between 0 and 86400 (a day)")
 

@@ -26,6 +26,7 @@ _FLAGS = {
     "engine": "auto, tracepoint, fentry or netlink.",
     "slots": "Cgroups that can be told apart at the same time.",
     "series_cap": "Most series of containers in one scrape.",
+    "throttle_max_seconds": "Longest time that a container above its page limit is stopped at a time.",
     "grace_seconds": "How long the last numbers of a container that is gone are shown.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
     "release_agent": "Program to run when nothing is left in a container that says so, with its name.",

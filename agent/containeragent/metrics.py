@@ -92,7 +92,7 @@ class ContainerCollector(Collector):
         bus: Bus | None = None,
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
-        limits: Callable[[], Mapping[int, LimitState]] = dict,
+        limits: Callable[[Snapshot], Mapping[int, LimitState]] = lambda _: {},
         releases: Releases | None = None,
     ) -> None:
         self._source = source
@@ -114,7 +114,7 @@ class ContainerCollector(Collector):
         """One reading of everything."""
         started = time.perf_counter()
         snapshot = self._source.snapshot()
-        limits = self._limits()
+        limits = self._limits(snapshot)
         limits_series = len(limits) * limit_metrics.PER_CONTAINER
         most = max(1, (self._series_cap - limits_series) // _PER_CONTAINER)
         chosen = _choose(snapshot, most)

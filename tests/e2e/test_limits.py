@@ -1,12 +1,186 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits as users set them: what is shown, what is refused."""
+"""Limits as users set and meet them, whoever holds them here: the kernel's controllers, or the agent."""
 
 from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.support.agent import Agent
 from tests.e2e.support.command import NOBODY
+from tests.e2e.support.http import scrape
+from tests.e2e.support.processes import PYTHON, SLEEP, inside, is_gone
+from tests.e2e.support.waiting import until
+
+FORKS = """
+import os, sys, time
+end, denied = time.monotonic() + float(sys.argv[1]), 0
+while time.monotonic() < end:
+    try:
+        if not os.fork():
+            time.sleep(0.05)
+            os._exit(0)
+    except BlockingIOError:
+        denied += 1
+        time.sleep(0.001)
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+print(denied, flush=True)
+sys.stdin.read()
+"""
+LEAK = """
+import sys, time
+kept = []
+for number in range(int(sys.argv[1])):
+    kept.append(bytearray(b"x" * (1 << 20)))
+    time.sleep(0.005)
+print("done", flush=True)
+for line in sys.stdin:
+    kept = None
+    print("freed", flush=True)
+"""
+
+
+def events(agent: Agent, name: str, *kinds: str) -> list[dict[str, Any]]:
+    """Those of a container, oldest first."""
+    lines = agent.ctl("events", "--json", "--container", name).ok().out.splitlines()
+    return [event for event in map(json.loads, lines) if event["kind"] in kinds]
+
+
+def frozen(cgroup: Path) -> bool:
+    """Whether it is stopped."""
+    return "frozen 1" in (cgroup / "cgroup.events").read_text()
+
+
+def test_a_full_container_refuses_tasks(agent: Agent) -> None:
+    """The tightest of it and those that it is in is named; a limit below present use is accepted and ends nothing."""
+    agent.create("/shop")
+    agent.create("/shop/web")
+    with inside(agent.path("/shop/web"), SLEEP) as first, inside(agent.path("/shop/web"), SLEEP):
+        agent.ctl("limit", "shop/web", "--task-limit", "3").ok()
+        agent.ctl("limit", "shop", "--task-limit", "1").ok()
+        shown = agent.show("/shop")
+        assert (shown["num_tasks"], shown["task_limit"], shown["task_limit_hits"]) == (2, 1, 1)
+        with inside(agent.root, SLEEP) as other, inside(agent.root, SLEEP):
+            agent.ctl("attach", "shop/web", str(other.pid)).refused("container /shop has 2 of 1 tasks")
+            assert agent.ctl("attach", "--json", "shop/web", str(other.pid)).json()["error"]["code"] == "EAGAIN"
+            agent.ctl("limit", "/", "--task-limit", "4").ok()
+            agent.ctl("limit", "shop", "--task-limit", "max").ok()
+            agent.ctl("attach", "shop/web", str(other.pid)).ok()  # it is in / already
+            agent.ctl("attach", "shop", str(first.pid)).ok()
+        agent.ctl("limit", "/", "--task-limit", "max").ok()
+
+
+def test_a_task_limit_holds(agent: Agent) -> None:
+    """Against parallel forks. Where forks cannot be denied the newest are ended, never the oldest."""
+    agent.ctl("create", "bomb", "--task-limit", "12").ok()
+    with contextlib.ExitStack() as stack:
+        cgroup, pipe = agent.path("/bomb"), subprocess.PIPE
+        line = [*PYTHON, FORKS, "3"]
+        forkers = [stack.enter_context(inside(cgroup, line, stdin=pipe, stdout=pipe)) for _ in range(4)]
+        until(lambda: agent.show("/bomb")["task_limit_hits"], lambda hits: hits > 23, "hits")
+        oldest = forkers[0]
+        assert oldest.stdout and int(oldest.stdout.readline()) >= 0  # it has come to its end
+        shown = until(lambda: agent.show("/bomb"), lambda found: found["num_tasks"] <= 12, "the limit")
+        if shown["limit_mode"]["tasks"] == "kernel":
+            assert shown["peak_tasks"] <= 12
+        assert events(agent, "/bomb", "limit_hit")
+    agent.ctl("rm", "bomb").ok()
+    record = agent.show("/bomb")
+    assert record["state"] == "dead" and record["task_limit_hits"] >= shown["task_limit_hits"]
+
+
+def test_above_the_page_limit_it_stands_still(agent: Agent) -> None:
+    """For a second, then for longer; it goes on as soon as the limit is lifted, and nothing of it is left."""
+    agent.ctl("create", "--parents", "shop/web").ok()
+    agent.ctl("limit", "shop", "--page-limit", "16M").ok()
+    shop = agent.path("/shop")
+    with inside(agent.path("/shop/web"), [*PYTHON, LEAK, "40"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as leak:
+        until(lambda: frozen(shop), bool, "the first stop")
+        begins = until(lambda: events(agent, "/shop", "throttle_begin"), lambda found: len(found) > 1, "a longer one")
+        assert [event["details"]["seconds"] for event in begins[:2]] == [1.0, 2.0]
+        assert agent.show("/shop")["throttled_seconds"] >= 1 and agent.show("/shop/web")["throttled_seconds"] == 0
+        assert events(agent, "/shop", "reclaim")
+        agent.ctl("limit", "shop", "--page-limit", "max").ok()
+        until(lambda: frozen(shop), lambda found: not found, "going on")
+        assert leak.stdout and leak.stdout.readline() == "done\n"
+        assert len(events(agent, "/shop", "throttle_end")) == len(events(agent, "/shop", "throttle_begin"))
+        text = scrape(agent.address)[0]
+        assert f'containeragent_page_limit_hits_total{{cgroup="{agent.cgroup}/shop"}}' in text
+        assert 'containeragent_limit_steps_total{dry_run="false",step="throttle_begin"}' in text
+
+
+def test_it_goes_on_as_soon_as_it_is_below(agent: Agent) -> None:
+    """Not only at the end of its wait: here because the limit is raised."""
+    agent.ctl("create", "below", "--page-limit", "8M").ok()
+    below = agent.path("/below")
+    with inside(below, [*PYTHON, LEAK, "200"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as leak:
+        until(lambda: len(events(agent, "/below", "throttle_begin")), lambda found: found > 2, "a wait of 4 s")
+        agent.ctl("limit", "below", "--page-limit", "1G").ok()
+        assert leak.stdout and leak.stdout.readline() == "done\n"
+        ends = events(agent, "/below", "throttle_end")
+        assert ends[-1]["details"]["limit_pages"] == 1 << 18 and not frozen(below)
+        assert ends[-1]["details"]["seconds"] < 4 and len(ends) == len(events(agent, "/below", "throttle_begin"))
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
+def test_an_agent_leaves_nothing_stopped(fresh: Agent, stop: int) -> None:
+    """When it ends; when it is killed, the next one lets go on what it stopped, and begins anew with what is above."""
+    fresh.ctl("create", "web", "--page-limit", "8M").ok()
+    fresh.create("/other")
+    web = fresh.path("/web")
+    (fresh.path("/other") / "cgroup.freeze").write_text("1")  # not ours to thaw
+    with inside(web, [*PYTHON, LEAK, "100"], stdin=subprocess.PIPE, stdout=subprocess.PIPE):
+        until(lambda: frozen(web), bool, "the first stop")
+        fresh.end(stop)
+        assert frozen(web) == (stop == signal.SIGKILL)
+        fresh.start()
+        until(lambda: events(fresh, "/web", "throttle_begin"), bool, "a stop by the next one")
+        assert (fresh.path("/other") / "cgroup.freeze").read_text().strip() == "1"
+        fresh.ctl("limit", "web", "--page-limit", "max").ok()
+        until(lambda: frozen(web), lambda found: not found, "going on")
+
+
+def test_a_dry_run_says_and_does_nothing(agent: Agent) -> None:
+    """Each step is told and counted."""
+    agent.ctl("create", "dry", "--page-limit", "8M", "--kill-after", "3", "--dry-run").ok()
+    web = agent.path("/dry")
+    with inside(web, [*PYTHON, LEAK, "40"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as leak:
+        assert leak.stdout and leak.stdout.readline() == "done\n"
+        until(lambda: events(agent, "/dry", "kill"), bool, "the end that it would have had")
+        assert not frozen(web) and leak.poll() is None and agent.show("/dry")["throttled_seconds"] == 0
+        told = events(agent, "/dry", "reclaim", "throttle_begin", "throttle_end", "kill")
+        assert {event["kind"] for event in told} == {"reclaim", "throttle_begin", "throttle_end", "kill"}
+        assert all(event["details"]["dry_run"] for event in told)
+        assert agent.show("/dry")["page_limit_hits"] > 0
+
+
+def test_a_leak_is_stopped_and_ended(agent: Agent) -> None:
+    """With the reason in its record, and nobody beside it comes to harm."""
+    agent.ctl("create", "leak", "--page-limit", "64M", "--kill-after", "2").ok()
+    agent.create("/beside")
+    with inside(agent.path("/beside"), [*PYTHON, LEAK, "100"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        with inside(agent.path("/leak"), [*PYTHON, LEAK, "100000"]) as leak:
+            until(lambda: is_gone(leak.pid), bool, "the end of the leak")
+        shown = agent.show("/leak")
+        assert shown["page_limit_hits"] > 0 and shown["peak_pages"] < 100 << 8
+        assert [event["details"]["limit"] for event in events(agent, "/leak", "limit_hit")][:1] == ["pages"]
+        until(lambda: events(agent, "/leak", "kill"), bool, "the event of its end")
+        agent.ctl("rm", "leak").ok()
+        record = agent.show("/leak")
+        assert record["state"] == "dead" and record["reason"].startswith("killed: ")
+        assert record["page_limit_hits"] == shown["page_limit_hits"]
+        assert other.stdout and other.stdout.readline() == "done\n" and other.poll() is None
+        assert not frozen(agent.path("/beside"))
 
 
 @pytest.mark.parametrize(

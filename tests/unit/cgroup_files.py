@@ -22,6 +22,7 @@ CONTENTS = {
     "memory.high": "max",
     "memory.max": "max",
     "memory.current": "0",
+    "memory.oom.group": "0",
     "memory.events": "low 0\nhigh 0\nmax 0",
     "memory.events.local": "low 0\nhigh 0\nmax 0",
 }

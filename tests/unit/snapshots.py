@@ -81,6 +81,8 @@ class FakeSource:
         self.swept = 0
         self.ended: list[End] = []
         self.explained: list[tuple[int, str]] = []
+        self.denies_forks: bool | None = None
+        self.limited: list[tuple[int, int | None, int | None]] = []
 
     def snapshot(self) -> Snapshot:
         """The one that was set."""
@@ -92,6 +94,13 @@ class FakeSource:
         """Those that were put into `ended`, once."""
         found, self.ended = self.ended, []
         return found
+
+    def set_limits(self, cgroup_id: int, task_limit: int | None, page_limit: int | None) -> None:
+        """Notes them."""
+        self.limited.append((cgroup_id, task_limit, page_limit))
+
+    def rearm(self, cgroup_id: int) -> None:
+        """Nothing."""
 
     def manage(self, cgroup_id: int) -> None:
         """Nothing."""

@@ -12,9 +12,12 @@ import pytest
 
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.errors import Refused
+from containeragent.limits import states
+from containeragent.limits.admission import Admission
 from containeragent.limits.keeper import Keeper
 from containeragent.limits.model import Hits, Limits
 from tests.unit.cgroup_files import CgroupFiles
+from tests.unit.snapshots import FakeSource, snapshot
 
 WEB: Parts = ("shop", "web")
 
@@ -35,18 +38,22 @@ class Host:
         files.make("shop")
         self.web = files.make("shop/web")
         self.told: list[tuple[str, Parts, dict[str, Any]]] = []
+        self.source, self.recovered = FakeSource(snapshot()), list[Parts]()
         self.keeper = self.start()
 
     def start(self) -> Keeper:
         """An agent begins."""
-        return Keeper(Tree(self.files.root), 4096, self._publish)
+        keeper = Keeper(Tree(self.files.root), self.source.as_source(), self._publish, self.recovered.append)
+        keeper.start()
+        return keeper
 
     def _publish(self, kind: str, parts: Parts, **details: Any) -> None:
         self.told.append((kind, parts, details))
 
     def state(self, parts: Parts) -> Any:
         """Of one container."""
-        return self.keeper.state(self.files.root.joinpath(*parts).stat().st_ino)
+        found = states.all_of(self.keeper, self.source.now)
+        return found.get(self.files.root.joinpath(*parts).stat().st_ino, states.unlimited(self.keeper.usual_modes))
 
 
 @pytest.fixture
@@ -81,7 +88,7 @@ def test_what_is_refused_changes_nothing(host: Host) -> None:
 
 def test_without_a_controller_nobody_holds_it(host: Host) -> None:
     """One that is there is no reason to set half."""
-    (host.files.root / "cgroup.controllers").write_text("pids")
+    (host.web / "cgroup.controllers").write_text("pids")
     with pytest.raises(Refused, match="page limit of container /shop/web"):
         host.keeper.change(WEB, {"task_limit": 5, "page_limit": 256})
     assert (host.web / "pids.max").read_text().strip() == "max"
@@ -112,7 +119,7 @@ def test_a_limit_below_present_use_is_a_hit(host: Host) -> None:
     assert [(details["limit"], details["usage"], details["limit_value"]) for _, _, details in host.told] == [
         ("tasks", 5, 4), ("pages", 300, 299),
     ]  # fmt: skip
-    assert host.keeper.ended(host.web.stat().st_ino) is not None and host.state(WEB).limits == Limits()
+    assert host.keeper.ended(host.web.stat().st_ino, Hits()) is not None and host.state(WEB).limits == Limits()
 
 
 def test_the_tightest_is_named(host: Host) -> None:
@@ -120,13 +127,14 @@ def test_the_tightest_is_named(host: Host) -> None:
     host.files.make("shop/web", tasks=5)
     host.keeper.change(WEB, {"task_limit": 5})
     host.keeper.change(("shop",), {"task_limit": 3})
+    admission = Admission(Tree(host.files.root), host.keeper)
     with pytest.raises(Refused, match="container /shop has 5 of 3 tasks") as refused:
-        host.keeper.admit(WEB, None, 1)
+        admission.check(WEB, None, 1)
     assert refused.value.code == "EAGAIN"
     with pytest.raises(Refused, match="container /shop/web has 5 of 5 tasks"):
-        host.keeper.admit(WEB, ("shop",), 1)
-    host.keeper.admit(("shop",), WEB, 9)
-    host.keeper.admit((), None, 9)
+        admission.check(WEB, ("shop",), 1)
+    admission.check(("shop",), WEB, 9)
+    admission.check((), None, 9)
 
 
 @pytest.mark.parametrize("junk", [b"", b"[]", b"{", b'{"limits": {"task_limit": 3}}'])

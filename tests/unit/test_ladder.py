@@ -36,10 +36,17 @@ def test_nothing_at_or_below_the_limit() -> None:
 
 
 def test_above_the_limit_memory_is_reclaimed() -> None:
-    """Every second, and nothing else below 112.5 %."""
-    steps = walk([(0, 900), (3.1, 800)])
-    assert [step for _, step in steps] == [Step.RECLAIM] * 4
-    assert [at for at, _ in steps] == [0.0, 1.0, 2.0, 3.0]
+    """At once, and again ever more seldom; nothing else below 112.5 %."""
+    steps = walk([(0, 900), (24, 800)])
+    assert [step for _, step in steps] == [Step.RECLAIM] * 6
+    assert [round(at) for at, _ in steps] == [0, 1, 3, 7, 15, 23]
+
+
+def test_near_the_hard_limit_it_is_looked_at_often() -> None:
+    """The notice of the crossing may have come already."""
+    limits = Limits(page_limit=800)
+    near, far = (decide(pages, limits, None, 0, MOST, slack_pages=20).look_in_seconds for pages in (890, 870))
+    assert near is not None and far is not None and near < 0.02 < far
 
 
 def test_waits_double_up_to_the_most() -> None:

@@ -129,7 +129,7 @@ def test_settings_of_the_kernel() -> None:
     """Bytes; the hard stop only where ending the container was asked for; nothing in a dry run."""
     assert kernel.pids_settings(Limits(task_limit=5)) == [("pids.max", "5")]
     assert kernel.pids_settings(Limits()) == [("pids.max", "max")]
-    settings = {limits: dict(kernel.memory_settings(limits, PAGE)) for limits in (
+    settings = {limits: dict(kernel.memory_settings(limits, limits, PAGE)) for limits in (
         Limits(), Limits(page_limit=256), Limits(page_limit=256, kill_after_seconds=1),
         Limits(page_limit=256, kill_after_seconds=1, dry_run=True),
     )}  # fmt: skip

@@ -40,7 +40,7 @@ def scraped(
     source = fake.as_source()
     dead = Ended(source, names, bus, 300)
     collector = metrics.ContainerCollector(
-        source, names, paths_of, series_cap, bus=bus, ended=dead, workload_of=of_path, limits=lambda: limits
+        source, names, paths_of, series_cap, bus=bus, ended=dead, workload_of=of_path, limits=lambda _: limits
     )
     text = generate_latest(metrics.registry(collector)).decode()
     found: dict[str, dict[str, float]] = {}

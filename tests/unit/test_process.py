@@ -10,7 +10,7 @@ import pytest
 
 from containeragent.errors import Refused
 from containeragent.host import cgroup2
-from containeragent.host.process import Process, look_up
+from containeragent.host.process import Age, Process, age, leader, look_up, threads
 
 KTHREAD = 0x00200000
 
@@ -26,7 +26,7 @@ def made(
         f"Name:\t{escaped}\nState:\t{state} (x)\nTgid:\t{tgid or pid}\nNgid:\t0\nPid:\t{pid}\n"
         "Uid:\t1000\t1001\t1002\t1003\n"
     )
-    (folder / "stat").write_text(f"{pid} ({name}) {state} 1 {pid} {pid} 0 -1 {flags} 0 0 0 0\n")
+    (folder / "stat").write_text(f"{pid} ({name}) {state} 1 {pid} {pid} 0 -1 {flags} 0 0 0 0 1 2 0 0 20 0 3 0 4711 0\n")
     return folder
 
 
@@ -34,6 +34,15 @@ def test_a_process(tmp_path: Path) -> None:
     """Real, effective and saved user."""
     made(tmp_path, 7)
     assert look_up(7, tmp_path) == Process(process=7, uids=(1000, 1001, 1002), ended=False, kernel_thread=False)
+
+
+def test_age_and_threads(tmp_path: Path) -> None:
+    """Of a task that is there; nothing of one that is not."""
+    task = made(tmp_path, 8, tgid=7)
+    (task / "task" / "8").mkdir(parents=True)
+    assert age(8, tmp_path) == Age(started_ticks=4711, threads=3)
+    assert leader(8, tmp_path) == 7 and threads(8, tmp_path) == 1
+    assert (age(9, tmp_path), leader(9, tmp_path), threads(9, tmp_path)) == (None, None, 0)
 
 
 def test_a_thread_leads_to_its_process(tmp_path: Path) -> None:

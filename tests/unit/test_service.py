@@ -22,7 +22,7 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.host import cgroup2, process
 from containeragent.host.process import Process
-from containeragent.limits.keeper import Keeper
+from containeragent.limits.limiting import Limiting
 from containeragent.limits.model import Hits, Limits, LimitState
 from containeragent.subsystems import assembly
 from containeragent.subsystems.api import Container, Subsystem, Task
@@ -97,7 +97,16 @@ class FakeKeeper:
     def refresh(self, cgroup_id: int) -> None:
         pass
 
-    def state(self, cgroup_id: int) -> LimitState:
+    @property
+    def keeper(self) -> FakeKeeper:
+        return self
+
+    admission = keeper
+
+    def states(self) -> dict[int, LimitState]:
+        return {}
+
+    def unlimited(self) -> LimitState:
         return LimitState(Limits(task_limit=5), "kernel", None, Hits(2, 3), Hits(1, None))
 
     def change(self, parts: Parts, asked: dict[str, Any]) -> None:
@@ -105,7 +114,7 @@ class FakeKeeper:
             raise Refused("EINVAL", "bad")
         self.asked.append((parts, asked))
 
-    def admit(self, parts: Parts, origin: Parts | None, threads: int) -> None:
+    def check(self, parts: Parts, origin: Parts | None, threads: int) -> None:
         if parts in self.full:
             raise Refused("EAGAIN", "5 of 5 tasks")
 
@@ -130,7 +139,7 @@ class Service:
             resolver,
             names,
             auditor,
-            keeper=cast(Keeper, self.keeper),
+            limiting=cast(Limiting, self.keeper),
             bus=self.bus,
             registry=self.registry,
         )

@@ -37,7 +37,7 @@ class Ended:
         grace_seconds: float,
         *,
         known_path: Callable[[int], str | None] = lambda _: None,
-        last_limits: Callable[[int], LimitState | None] = lambda _: None,
+        last_limits: Callable[[End], LimitState | None] = lambda _: None,
         most: int = MOST_RECORDS,
     ) -> None:
         """`known_path` may know a path that is too long for a record, `last_limits` what limits it had."""
@@ -101,7 +101,7 @@ class Ended:
             return
         name, in_grace = self._names.managed(cgroup), end.died_at + self._grace > time.time()
         reason, tell = self._reason(end)
-        limits = self._last_limits(end.cgroup_id)
+        limits = self._last_limits(end)
         dead = Dead(cgroup if name is None else name, cgroup, name is not None, end, reason, limits)
         if not end.reason:
             self._source.explain(end, reason)

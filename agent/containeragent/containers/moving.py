@@ -21,7 +21,7 @@ from containeragent.events.bus import Bus
 from containeragent.events.event import ATTACHED, DETACHED
 from containeragent.host import cgroup2, process
 from containeragent.host.process import Process
-from containeragent.limits.keeper import Keeper
+from containeragent.limits.admission import Admission
 from containeragent.subsystems.api import Task
 from containeragent.subsystems.registry import Moved
 
@@ -29,11 +29,11 @@ from containeragent.subsystems.registry import Moved
 class Mover:
     """Of one tree. One move at a time: the caller holds the lock."""
 
-    def __init__(self, tree: Tree, name_rules: Names, bus: Bus, keeper: Keeper, involved: Involved) -> None:
+    def __init__(self, tree: Tree, name_rules: Names, bus: Bus, admission: Admission, involved: Involved) -> None:
         self._tree = tree
         self._names = name_rules
         self._bus = bus
-        self._keeper = keeper
+        self._admission = admission
         self._involved = involved
 
     def attach(self, parts: Parts, pids: list[int], move: bool, caller: Caller, moved: list[Moved]) -> list[int]:
@@ -49,8 +49,8 @@ class Mover:
         inside = self._names.managed(cgroup_of(target.process))
         if not move and inside not in (None, "/", names.join(parts)):
             raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
-        origin = None if inside is None else names.parse(inside)
-        self._keeper.admit(parts, origin, process.threads(target.process))
+        origin = None if inside is None else tuple(part for part in inside.split("/") if part)
+        self._admission.check(parts, origin, process.threads(target.process))
         self._move(parts, target, inside, moved)
         told = _task(target.process)
         self._bus.publish(ATTACHED, names.join(parts), self._names.cgroup(parts), task=told, origin=inside)

@@ -27,7 +27,8 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import CREATED
 from containeragent.host import process, taskstats
-from containeragent.limits.keeper import Keeper
+from containeragent.limits.limiting import Limiting
+from containeragent.limits.model import LimitState
 from containeragent.release.flags import Flags
 from containeragent.release.releases import Releases
 from containeragent.subsystems import assembly
@@ -46,7 +47,7 @@ class Containers:
         name_rules: Names,
         auditor: Auditor,
         *,
-        keeper: Keeper,
+        limiting: Limiting,
         bus: Bus | None = None,
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
@@ -59,7 +60,7 @@ class Containers:
         """
         self._source = source
         self._auditor = auditor
-        self._keeper = keeper
+        self._limiting = limiting
         self._tree = tree
         self._resolver = resolver
         self._names = name_rules
@@ -68,7 +69,7 @@ class Containers:
         self._workload_of = workload_of
         registry = registry or assembly.own(source, involved.container(tree, name_rules, ()), self._bus)
         self._involved = Involved(registry, tree, name_rules, self._bus)
-        self._mover = Mover(tree, name_rules, self._bus, keeper, self._involved)
+        self._mover = Mover(tree, name_rules, self._bus, limiting.admission, self._involved)
         self._releases = releases or Releases(tree, name_rules, source, self._bus)
         self._lock = threading.Lock()
 
@@ -88,15 +89,16 @@ class Containers:
         `with_dead` adds those that are gone, before a living one of the same path.
         """
         page_size, engine = self._source.page_size, self._source.engine
-        live = [self._document(container) for container in self._all(all_cgroups)]
+        states = self._limiting.states()
+        live = [self._document(container, states) for container in self._all(all_cgroups)]
         if not with_dead:
             return live
         dead = [view.dead_document(one, page_size, engine) for one in self._ended.dead(all_cgroups)]
         return sorted(dead + live, key=lambda document: str(document["cgroup"]))
 
-    def _document(self, container: Container) -> Document:
+    def _document(self, container: Container, states: Mapping[int, LimitState]) -> Document:
         if container.managed:
-            state, workload = self._keeper.state(container.reading.cgroup_id), None
+            state, workload = states.get(container.reading.cgroup_id, self._limiting.unlimited()), None
         else:
             state, workload = None, self._workload_of(container.cgroup)
         flags = self._flags(container)
@@ -122,9 +124,9 @@ class Containers:
                 raise
             document = view.dead_document(dead, self._source.page_size, self._source.engine)
             return document | {"attributes": {}}
-        self._keeper.refresh(found.reading.cgroup_id)
+        self._limiting.keeper.refresh(found.reading.cgroup_id)
         attributes = self._involved.attributes(names.parse(found.name)) if found.managed else {}
-        return self._document(found) | {"attributes": attributes}
+        return self._document(found, self._limiting.states()) | {"attributes": attributes}
 
     def _find(self, name: str) -> Container:
         try:
@@ -182,7 +184,7 @@ class Containers:
                     self._create_missing(parts[:-1], made)
                 self._create_one(parts, made)
                 if limits:
-                    self._keeper.change(parts, limits)
+                    self._limiting.keeper.change(parts, limits)
                 for created in made:
                     own = created == parts
                     self._releases.created(created, notify if own else None, remove_on_release and own)
@@ -200,7 +202,7 @@ class Containers:
 
     def _create_one(self, parts: Parts, made: list[Parts]) -> None:
         """Add to `made` what was made, so that the caller can undo it."""
-        self._keeper.prepare(parts[:-1])
+        self._limiting.keeper.prepare(parts[:-1])
         self._tree.create(parts)
         made.append(parts)
         self._involved.created(parts)
@@ -218,7 +220,8 @@ class Containers:
         if caller.uid:
             raise Refused("EACCES", f"only root may change limits of container {names.join(parts)}; use sudo")
         with self._changing():
-            self._keeper.change(parts, asked)
+            self._check_managed(parts, name)
+            self._limiting.keeper.change(parts, asked)
         return self.show(name)
 
     def notify(self, name: str, notify: bool | None, remove: bool | None) -> Document:
@@ -234,6 +237,15 @@ class Containers:
             if self._tree.identity(parts) != cgroup_id:
                 raise Refused("ENOENT", f"container {names.join(parts)} is another one by now")
             self._remove_one(parts, "removed on its release")
+
+    def _check_managed(self, parts: Parts, name: str) -> None:
+        try:
+            self._tree.identity(parts)
+        except Refused:
+            if self._unmanaged("/" + name.removeprefix("/")) is None:
+                raise
+            message = f"cgroup {name} is not managed, so it can have no limits: it is not below the cgroup root"
+            raise Refused("EPERM", message) from None
 
     def remove(self, name: str, recursive: bool, caller: Caller) -> list[str]:
         """Remove a container; with `recursive` its tasks are killed and those below go first. Names, in order."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limits of all containers: who has which, who enforces them, how often they were hit.
+"""The limits of all containers: who has which, who holds them, how often they were hit.
 
-In: changes that users ask for, and what the kernel counts. Out: what documents and metrics say of limits, an event for
-hits. A change is in force, kept on the cgroup and remembered, or it is refused and nothing is different.
+In: changes that users ask for, and what is counted. Out: what documents and metrics say of limits, an event for hits.
+A change is in force, kept on the cgroup and remembered, or it is refused and nothing is different.
 """
 
 from __future__ import annotations
@@ -16,41 +16,63 @@ from typing import Any
 
 from containeragent.cgroups.names import join
 from containeragent.cgroups.tree import Parts, Tree
+from containeragent.counters.source import Source
 from containeragent.errors import Refused
-from containeragent.events.event import LIMIT_HIT
-from containeragent.limits import kernel, store
-from containeragent.limits.kernel import MEMORY, MEMORY_EVENTS, PIDS, PIDS_EVENTS, KernelLimits, Setting
-from containeragent.limits.model import NO_HITS, NOTHING, Hits, Kept, Limits, LimitState
+from containeragent.events.event import LIMIT_HIT, MODE
+from containeragent.limits import store
+from containeragent.limits.holders import KERNEL, Holders, Modes
+from containeragent.limits.kernel import MEMORY_EVENTS, NO_COUNTS, PIDS_EVENTS, Counts, KernelLimits
+from containeragent.limits.model import NO_HITS, NO_LIMITS, NOTHING, Hits, Kept, Limits
 from containeragent.limits.watch import HitsWatcher
 
 log = logging.getLogger(__name__)
 
 Publish = Callable[..., None]  # kind, parts, details
+_ROUND_SECONDS = 30  # in which every container is looked at for controllers that have vanished
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """What has or had limits, or something below that has. `counts` are the kernel's."""
+
     parts: Parts
+    modes: Modes
     kept: Kept = NOTHING
-    hits: Hits = NO_HITS  # as the kernel counts them
-    local_hits: Hits = NO_HITS
+    counts: Counts = NO_COUNTS
 
 
 class Keeper:
-    """Limits of the containers in one tree. `page_size` is bytes. From any thread."""
+    """Limits of the containers in one tree. From any thread.
 
-    def __init__(self, tree: Tree, page_size: int, publish: Publish) -> None:
+    `above` is called with the id of a container that may be above its page limit, `out_of_memory` with one in which
+    the kernel has killed for want of memory, `task_limit_set` with a new task limit and the tasks at that time; from
+    threads that must not wait.
+    """
+
+    def __init__(self, tree: Tree, source: Source, publish: Publish, recover: Callable[[Parts], None]) -> None:
+        """`recover` lets a container go on that an agent before this one stopped."""
         self._tree = tree
+        self._source = source
         self._kernel = KernelLimits(tree)
-        self._page_size = page_size
-        self._publish = publish
-        self._entries: dict[int, _Entry] = {}  # by cgroup id: what has or had limits, or something below that has
+        self._holders = Holders(tree, source)
+        self.publish = publish
+        self._recover = recover
+        self.above: Callable[[int], None] = lambda _: None
+        self.out_of_memory: Callable[[int], None] = lambda _: None
+        self.task_limit_set: Callable[[int, int | None, int], None] = lambda *_: None
+        self._entries: dict[int, Entry] = {}  # by cgroup id
         self._lock = threading.RLock()
-        self._offered = self._kernel.controllers()
         self._watcher = HitsWatcher(self._recount)
+        self._unchecked: list[int] = []
+
+    def start(self) -> None:
+        """Take over what an agent before this one left."""
         for parts in self._below(()):
-            with contextlib.suppress(Refused):  # it goes at this moment
+            try:
+                self._recover(parts)
                 self._load(parts)
+            except Refused as error:  # it goes at this moment; or nobody can hold its limits any more
+                log.warning("%s", error.message)
 
     def close(self) -> None:
         """Limits hold on; hits are not looked at any more."""
@@ -63,61 +85,85 @@ class Keeper:
                 yield from self._below((*parts, name))
 
     def _load(self, parts: Parts) -> None:
-        """What an agent before this one left."""
         with self._tree.opened(parts) as directory:
             kept = store.read(directory)
-        entry = self._counted(_Entry(parts, kept))
-        if entry != _Entry(parts):
-            self._remember(entry)
+        if kept.limits != NO_LIMITS:
+            self._remember(parts, kept, self._holders.apply(parts, kept.limits, kept.limits))
+            identity = self._tree.identity(parts)
+            self.task_limit_set(identity, kept.limits.task_limit, len(self._tree.tasks(parts)))
+            self.above(identity)
+        elif kept != NOTHING or self._kernel.counts(parts) != NO_COUNTS:
+            self._remember(parts, kept, self._holders.modes(parts))
 
     def prepare(self, parent: Parts) -> None:
         """Before a container is made below `parent`: with controllers from its beginning, all its pages are its own."""
         with contextlib.suppress(Refused):  # it is said when a limit is set
             self._kernel.enable((*parent, "any"))
 
-    def state(self, cgroup_id: int) -> LimitState:
-        """Of one container, as it was when something last changed; no system call."""
-        entry = self._entries.get(cgroup_id) or _Entry(())
-        return LimitState(
-            limits=entry.kept.limits,
-            tasks_mode="kernel" if PIDS in self._offered else None,
-            pages_mode="kernel" if MEMORY in self._offered else None,
-            hits=entry.hits.plus(entry.kept.hits),
-            local_hits=entry.local_hits.plus(entry.kept.local_hits),
-            throttled_seconds=entry.kept.throttled_seconds,
-        )
+    def entry(self, cgroup_id: int) -> Entry | None:
+        """None of a container that never had any limit."""
+        return self._entries.get(cgroup_id)
 
-    def states(self) -> dict[int, LimitState]:
-        """Of all containers that are known by limits or hits, by cgroup id."""
-        return {cgroup_id: self.state(cgroup_id) for cgroup_id in list(self._entries)}
+    def entries(self) -> dict[int, Entry]:
+        """All of them, by cgroup id."""
+        with self._lock:
+            return dict(self._entries)
+
+    @property
+    def usual_modes(self) -> Modes:
+        """Of a container that has no limits yet."""
+        return self._holders.usual
 
     def refresh(self, cgroup_id: int) -> None:
         """Take in what the kernel has counted by now."""
         if cgroup_id in self._entries:
             self._recount({cgroup_id})
 
-    def ended(self, cgroup_id: int) -> LimitState | None:
-        """The last of a container that is gone; None if it never had any."""
-        known = cgroup_id in self._entries
-        state = self.state(cgroup_id)
+    def ended(self, cgroup_id: int, hits: Hits) -> Entry | None:
+        """The last of a container that is gone. Hits that the programs counted stay with the one that it was in."""
         with self._lock:
-            self._entries.pop(cgroup_id, None)
+            entry = self._entries.pop(cgroup_id, None)
         self._watcher.forget(cgroup_id)
-        return state if known else None
+        if entry is None:
+            return None
+        entry = replace(entry, kept=_with_hits(entry.kept, hits, True))
+        if entry.parts and entry.kept.hits != NO_HITS:
+            self._add(entry.parts[:-1], entry.kept.hits)
+        return entry
 
-    def _remember(self, entry: _Entry) -> None:
+    def _add(self, parts: Parts, below: Hits) -> None:
+        with contextlib.suppress(Refused):  # it is gone too
+            self._update(parts, lambda kept: _with_hits(kept, below, False))
+
+    def add_throttled(self, cgroup_id: int, seconds: float) -> None:
+        """It was stopped for so long."""
+        entry = self._entries.get(cgroup_id)
+        if entry:
+            self._update(entry.parts, lambda kept: replace(kept, throttled_seconds=kept.throttled_seconds + seconds))
+
+    def _update(self, parts: Parts, change: Callable[[Kept], Kept]) -> None:
+        with self._lock, self._tree.opened(parts) as directory:
+            kept = change(store.read(directory))
+            store.write(directory, kept)
+            self._remember(parts, kept, self._holders.modes(parts))
+
+    def _remember(self, parts: Parts, kept: Kept, modes: Modes) -> None:
         """Hits are watched before they are read, so that none is missed in between."""
-        identity = self._tree.identity(entry.parts)
-        if entry.kept.limits != Limits():
-            with self._tree.opened(entry.parts) as directory:
+        identity = self._tree.identity(parts)
+        if kept.limits != NO_LIMITS:
+            with self._tree.opened(parts) as directory:
                 self._watcher.watch(identity, directory, (PIDS_EVENTS, MEMORY_EVENTS))
-        entry = self._counted(entry)
+        entry = Entry(parts, modes, kept, self._kernel.counts(parts))
         with self._lock:
             self._entries[identity] = entry
+        if parts and self._tree.identity(parts[:-1]) not in self._entries:
+            self._remember_above(parts[:-1])
 
-    def _counted(self, entry: _Entry) -> _Entry:
-        hits, local_hits = self._kernel.hits(entry.parts)
-        return replace(entry, hits=hits, local_hits=local_hits)
+    def _remember_above(self, parts: Parts) -> None:
+        """Hits count in all that it is in."""
+        with self._tree.opened(parts) as directory:
+            kept = store.read(directory)
+        self._remember(parts, kept, self._holders.modes(parts))
 
     def _recount(self, cgroup_ids: set[int]) -> None:
         """Of these containers and those that they are in."""
@@ -130,98 +176,102 @@ class Keeper:
     def _recount_one(self, parts: Parts) -> None:
         identity = self._tree.identity(parts)
         with self._lock:
-            before = self._entries.get(identity, _Entry(parts))
-            after = self._counted(before)
-            if after == before:
+            before = self._entries.get(identity)
+            counts = self._kernel.counts(parts)
+            if before is None or before.counts == counts:
                 return
-            self._entries[identity] = after
-        self._tell(before, after)
+            after = self._entries[identity] = replace(before, counts=counts)
+        self._tell(identity, before.counts, after)
 
-    def _tell(self, before: _Entry, after: _Entry) -> None:
-        limits = after.kept.limits
-        if limits.task_limit is not None and _more(before, after, "tasks"):
-            self._hit(after.parts, "tasks", len(self._tree.tasks(after.parts)), limits.task_limit)
-        if limits.page_limit is not None and _more(before, after, "pages"):
-            self._hit(after.parts, "pages", self._kernel.pages(after.parts, self._page_size), limits.page_limit)
+    def _tell(self, cgroup_id: int, before: Counts, entry: Entry) -> None:
+        limits, parts = entry.kept.limits, entry.parts
+        if limits.task_limit is not None and _more(before, entry.counts, "tasks"):
+            self.hit(parts, "tasks", len(self._tree.tasks(parts)), limits.task_limit, None)
+        if limits.page_limit is not None and _more(before, entry.counts, "pages"):
+            self.hit(parts, "pages", self._pages(parts), limits.page_limit, None)
+            self.above(cgroup_id)
+        if entry.counts.oom_kills > before.oom_kills:
+            self.out_of_memory(cgroup_id)
 
-    def _hit(self, parts: Parts, limit: str, usage: int | None, value: int) -> None:
-        self._publish(LIMIT_HIT, parts, limit=limit, usage=usage, limit_value=value, task=None)
+    def hit(self, parts: Parts, limit: str, usage: int | None, value: int, task: Mapping[str, Any] | None) -> None:
+        """Tell that a limit was hit."""
+        self.publish(LIMIT_HIT, parts, limit=limit, usage=usage, limit_value=value, task=task)
 
     def change(self, parts: Parts, asked: Mapping[str, Any]) -> None:
         """Set what was asked for, leave the rest."""
         with self._tree.opened(parts) as directory:
             present = store.read(directory)
-        wanted = present.limits.changed(asked, self._page_size)
-        self._offered = offered = self._kernel.enable(parts)
-        settings = self._settings(parts, wanted, offered)
+        wanted = present.limits.changed(asked, self._source.page_size)
+        modes = self._holders.apply(parts, present.limits, wanted)
         above = self._above(parts, present.limits, wanted)
-        self._kernel.write(parts, settings)
+        # The kernel counts no hit of that, the programs do.
+        by_programs = modes.pages != KERNEL or wanted.dry_run
+        more = Hits(int("tasks" in above and modes.tasks == KERNEL), int("pages" in above and not by_programs))
         try:
-            self._keep(parts, replace(_with_hits(present, above, True), limits=wanted))
+            self._update(parts, lambda kept: replace(_with_hits(kept, more, True), limits=wanted))
         except Refused as error:
-            self._kernel.write(parts, self._settings(parts, present.limits, offered))
+            self._holders.apply(parts, wanted, present.limits)
             raise Refused(
                 error.code, f"{error.message}: its limits cannot be kept on it, nothing was changed"
             ) from None
-        self._say_above(parts, wanted, above)
+        for length in range(len(parts)) if more != NO_HITS else ():
+            self._add(parts[:length], more)
+        for limit, (usage, value) in above.items():
+            self.hit(parts, limit, usage, value, None)
+        identity = self._tree.identity(parts)
+        if wanted.task_limit != present.limits.task_limit:
+            self.task_limit_set(identity, wanted.task_limit, above.get("tasks", (0, 0))[0])
+        self.above(identity)
 
-    def _keep(self, parts: Parts, kept: Kept) -> None:
-        with self._tree.opened(parts) as directory:
-            store.write(directory, kept)
-        self._remember(_Entry(parts, kept))
-
-    def _above(self, parts: Parts, present: Limits, wanted: Limits) -> Mapping[str, int]:
-        """What is above a limit that is set lower now, with its use: the kernel counts no hit of that."""
+    def _above(self, parts: Parts, present: Limits, wanted: Limits) -> dict[str, tuple[int, int]]:
+        """Use and limit where one is set below what is used."""
         found = {}
         if wanted.task_limit is not None and wanted.task_limit != present.task_limit:
-            found["tasks"] = len(self._tree.tasks(parts))
+            found["tasks"] = (len(self._tree.tasks(parts)), wanted.task_limit)
         if wanted.page_limit is not None and wanted.page_limit != present.page_limit:
-            found["pages"] = self._kernel.pages(parts, self._page_size) or 0
-        most = {"tasks": wanted.task_limit or 0, "pages": wanted.page_limit or 0}
-        return {limit: usage for limit, usage in found.items() if usage > most[limit]}
+            found["pages"] = (self._pages(parts) or 0, wanted.page_limit)
+        return {limit: pair for limit, pair in found.items() if pair[0] > pair[1]}
 
-    def _say_above(self, parts: Parts, wanted: Limits, above: Mapping[str, int]) -> None:
-        for length in range(len(parts)) if above else ():
-            with contextlib.suppress(Refused):
-                with self._tree.opened(parts[:length]) as directory:
-                    kept = store.read(directory)
-                self._keep(parts[:length], _with_hits(kept, above, False))
-        for limit, usage in above.items():
-            value = wanted.task_limit if limit == "tasks" else wanted.page_limit
-            self._hit(parts, limit, usage, value or 0)
+    def _pages(self, parts: Parts) -> int | None:
+        charged = self._kernel.pages(parts, self._source.page_size)
+        if charged is not None:
+            return charged
+        reading = self._source.snapshot().reading(self._tree.identity(parts))
+        pages = (reading.total["anon"], reading.total["file"]) if reading else (None, None)
+        return None if None in pages else sum(pages)
 
-    def _settings(self, parts: Parts, wanted: Limits, offered: frozenset[str]) -> list[Setting]:
-        settings: list[Setting] = []
-        if PIDS in offered:
-            settings += kernel.pids_settings(wanted)
-        elif wanted.task_limit is not None:
-            raise _nobody(parts, "task", PIDS)
-        if MEMORY in offered:
-            settings += kernel.memory_settings(wanted, self._page_size)
-        elif wanted.page_limit is not None:
-            raise _nobody(parts, "page", MEMORY)
-        return settings
+    def upkeep(self) -> None:
+        """Called about every second: look whether controllers are still there, at a few containers each time."""
+        self._holders.look()
+        if not self._unchecked:
+            self._unchecked = list(self._entries)
+        for _ in range(min(len(self._unchecked), len(self._entries) // _ROUND_SECONDS + 1)):
+            entry = self._entries.get(self._unchecked.pop())
+            if entry and entry.kept.limits != NO_LIMITS:
+                with contextlib.suppress(Refused):  # it is gone
+                    self._check_modes(entry)
 
-    def admit(self, parts: Parts, origin: Parts | None, threads: int) -> None:
-        """Refuse to move tasks where a container, or one that it is in, would be above its task limit by them.
-
-        `origin` is the container that they are in, None outside: who has them already is not asked again.
-        """
-        full: list[tuple[int, str]] = []
-        for length in range(len(parts), -1, -1):
-            above = parts[:length]
-            limit = self.state(self._tree.identity(above)).limits.task_limit
-            if limit is None or (origin is not None and origin[:length] == above):
-                continue
-            present = len(self._tree.tasks(above))
-            if present + threads > limit:
-                full.append((limit - present, f"container {join(above)} has {present} of {limit} tasks"))
-        if full:
-            tightest = min(full, key=lambda one: one[0])[1]
-            raise Refused("EAGAIN", f"{tightest}; end some, or raise its task limit")
+    def _check_modes(self, entry: Entry) -> None:
+        if self._holders.modes(entry.parts) == entry.modes:
+            return
+        limits = entry.kept.limits
+        try:
+            modes = self._holders.apply(entry.parts, limits, limits)
+        except Refused as error:
+            modes = self._holders.modes(entry.parts)
+            log.error("%s", error.message)
+        if modes == entry.modes:
+            return
+        self._update(entry.parts, lambda kept: _with_lost(kept, entry, modes))
+        for limit, was, now in (("tasks", entry.modes.tasks, modes.tasks), ("pages", entry.modes.pages, modes.pages)):
+            if was != now:
+                log.warning(
+                    "the limit of %s of container %s was held by: %s; now: %s", limit, join(entry.parts), was, now
+                )
+                self.publish(MODE, entry.parts, limit=limit, mode=now)
 
 
-def _more(before: _Entry, after: _Entry, limit: str) -> bool:
+def _more(before: Counts, after: Counts, limit: str) -> bool:
     """Whether its own limit was hit; where the kernel does not tell, one of its own or of what is below."""
     earlier, later = getattr(before.local_hits, limit), getattr(after.local_hits, limit)
     if earlier is None or later is None:
@@ -229,14 +279,19 @@ def _more(before: _Entry, after: _Entry, limit: str) -> bool:
     return bool((later or 0) > (earlier or 0))
 
 
-def _with_hits(kept: Kept, above: Mapping[str, int], local: bool) -> Kept:
-    more = Hits(int("tasks" in above), int("pages" in above))
-    return replace(kept, hits=kept.hits.plus(more), local_hits=kept.local_hits.plus(more if local else Hits()))
+def _with_lost(kept: Kept, entry: Entry, modes: Modes) -> Kept:
+    """Hits that went with the files of a controller."""
+    tasks, pages = entry.modes.tasks == KERNEL != modes.tasks, entry.modes.pages == KERNEL != modes.pages
 
+    def lost(hits: Hits) -> Hits:
+        return Hits((hits.tasks or 0) * tasks, (hits.pages or 0) * pages)
 
-def _nobody(parts: Parts, what: str, controller: str) -> Refused:
-    message = (
-        f"the {what} limit of container {join(parts)} was not set: the {controller} controller is not on cgroup v2 "
-        "here; see containerctl doctor"
+    return replace(
+        kept,
+        hits=kept.hits.plus(lost(entry.counts.hits)),
+        local_hits=kept.local_hits.plus(lost(entry.counts.local_hits)),
     )
-    return Refused("ENOTSUP", message)
+
+
+def _with_hits(kept: Kept, more: Hits, local: bool) -> Kept:
+    return replace(kept, hits=kept.hits.plus(more), local_hits=kept.local_hits.plus(more if local else NO_HITS))

@@ -11,18 +11,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from dataclasses import dataclass
 
 from containeragent.cgroups.names import LEAF, join
 from containeragent.cgroups.tree import PROCS, Parts, Tree, folders, read_file, write_file
 from containeragent.errors import Refused
-from containeragent.limits.model import Hits, Limits
+from containeragent.limits.model import NO_HITS, Hits, Limits
 
 CONTROLLERS = "cgroup.controllers"
 SUBTREE_CONTROL = "cgroup.subtree_control"
 PIDS, MEMORY = "pids", "memory"
 PIDS_MAX, MEMORY_HIGH, MEMORY_MAX = "pids.max", "memory.high", "memory.max"
 PIDS_EVENTS, MEMORY_EVENTS, LOCAL = "pids.events", "memory.events", ".local"
-MEMORY_CURRENT = "memory.current"
+MEMORY_CURRENT, OOM_GROUP = "memory.current", "memory.oom.group"
 _NO_LIMIT = "max"
 _MOVE_TRIES = 16  # new tasks may come while those that are there move
 
@@ -34,16 +35,30 @@ def pids_settings(limits: Limits) -> list[Setting]:
     return [(PIDS_MAX, _value(limits.task_limit))]
 
 
-def memory_settings(limits: Limits, page_size: int) -> list[Setting]:
-    """What the memory controller is told; the hard stop only where ending the container was asked for."""
+def memory_settings(limits: Limits, before: Limits, page_size: int) -> list[Setting]:
+    """What the memory controller is told; the hard stop only where ending the container was asked for, as a whole."""
     high, most = limits.page_limit, limits.hard_page_limit if limits.kill_after_seconds is not None else None
     if limits.dry_run:
         high = most = None
-    return [(MEMORY_HIGH, _value(high, page_size)), (MEMORY_MAX, _value(most, page_size))]
+    kills, killed = limits.kill_after_seconds is not None, before.kill_after_seconds is not None
+    group = [(OOM_GROUP, str(int(kills)))] if kills != killed else []
+    return [(MEMORY_HIGH, _value(high, page_size)), (MEMORY_MAX, _value(most, page_size)), *group]
 
 
 def _value(limit: int | None, unit: int = 1) -> str:
     return _NO_LIMIT if limit is None else str(limit * unit)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """`hits` of a container and those below, `local_hits` of its own limits; tasks killed for want of memory."""
+
+    hits: Hits = NO_HITS
+    local_hits: Hits = NO_HITS
+    oom_kills: int = 0
+
+
+NO_COUNTS = Counts()
 
 
 class KernelLimits:
@@ -52,18 +67,17 @@ class KernelLimits:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
 
-    def controllers(self) -> frozenset[str]:
-        """Which of pids and memory the cgroup root has, and can hand down."""
-        with self._tree.opened(()) as root:
-            offered = read_file(root, CONTROLLERS).split()
-        return frozenset(offered) & {PIDS, MEMORY}
+    def controllers(self, parts: Parts) -> frozenset[str]:
+        """Which of pids and memory a container has, and can hand down."""
+        with self._tree.opened(parts) as directory:
+            there = read_file(directory, CONTROLLERS).split()
+        return frozenset(there) & {PIDS, MEMORY}
 
-    def enable(self, parts: Parts) -> frozenset[str]:
-        """Have the controllers enabled down to a container that is, or will be, at `parts`; those that it has then."""
-        wanted = self.controllers()
+    def enable(self, parts: Parts) -> None:
+        """Have the controllers of the cgroup root enabled down to a container that is, or will be, at `parts`."""
+        wanted = self.controllers(())
         for length in range(len(parts)):
             self._enable_below(parts[:length], wanted)
-        return wanted
 
     def _enable_below(self, parts: Parts, wanted: frozenset[str]) -> None:
         with self._tree.opened(parts) as directory:
@@ -98,8 +112,8 @@ class KernelLimits:
                     what = f"the kernel refused {file} = {value} for container {join(parts)}"
                     raise Refused.of_errno(error.errno or errno.EIO, what, "nothing was changed") from None
 
-    def hits(self, parts: Parts) -> tuple[Hits, Hits]:
-        """Of the container and below, and of its own limits alone; None where the kernel does not tell them apart.
+    def counts(self, parts: Parts) -> Counts:
+        """What the kernel has counted; None where it does not tell what is below from what is not.
 
         Since Linux kernel commit 3f26a885b54c ("cgroup/pids: Add pids.events.local") (in v6.11) a hit counts where the
         limit is; before, where the task is that could not fork, and not above.
@@ -108,7 +122,8 @@ class KernelLimits:
             tasks, tasks_local = _task_hits(directory)
             pages = _page_hits(_read(directory, MEMORY_EVENTS))
             pages_local = _page_hits(_read(directory, MEMORY_EVENTS + LOCAL))
-        return Hits(tasks, pages), Hits(tasks_local, pages_local)
+            killed = (_read(directory, MEMORY_EVENTS) or {}).get("oom_kill", 0)
+        return Counts(Hits(tasks, pages), Hits(tasks_local, pages_local), killed)
 
     def pages(self, parts: Parts, page_size: int) -> int | None:
         """What memory.high is compared with; None without the controller."""

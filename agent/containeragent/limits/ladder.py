@@ -15,8 +15,9 @@ from containeragent.limits.model import Limits
 
 FIRST_WAIT_SECONDS = 1.0
 GAP_SECONDS = 0.1  # between two waits, so that the container can free memory itself
-RECLAIM_SECONDS = 1.0
+RECLAIM_SECONDS = 1.0  # doubled each time, for what could be had was had at first
 LOOK_SECONDS = 0.25
+LOOK_NEAR_SECONDS = 0.01
 LOOK_STOPPED_SECONDS = 0.05  # so that it goes on soon after it is below
 
 
@@ -38,6 +39,7 @@ class Standing:
     stopped_until: float | None = None  # None: it runs
     runs_until: float = 0.0
     reclaim_at: float = 0.0
+    reclaim_seconds: float = RECLAIM_SECONDS
 
 
 @dataclass(frozen=True)
@@ -49,29 +51,36 @@ class Decision:
     look_in_seconds: float | None
 
 
-def decide(pages: int, limits: Limits, standing: Standing | None, now: float, most_seconds: float) -> Decision:
-    """What to do about a container that uses `pages`; a wait is never longer than `most_seconds`."""
+def decide(
+    pages: int, limits: Limits, standing: Standing | None, now: float, most_seconds: float, *, slack_pages: int = 0
+) -> Decision:
+    """What to do about a container that uses `pages`; a wait is never longer than `most_seconds`.
+
+    `slack_pages`: so much above `pages` may be what the notice of a crossing was about, and no other comes.
+    """
     if limits.page_limit is None or pages <= limits.page_limit:
         return Decision(_go_on(standing), None, None)
     standing = standing or Standing(above_since=now)
     if limits.kill_after_seconds is not None and now - standing.above_since >= limits.kill_after_seconds:
         return Decision((Step.KILL,), None, None)
-    steps, standing = _reclaim(standing, now)
+    steps, standing = _reclaim(standing, now, most_seconds)
     if pages > (limits.hard_page_limit or 0):
         more, standing = _throttle(standing, now, most_seconds)
     else:
         more, standing = _go_on(standing), replace(standing, stopped_until=None, wait_seconds=FIRST_WAIT_SECONDS)
-    return Decision(steps + more, standing, _look_in(limits, standing, now))
+    near = pages <= (limits.hard_page_limit or 0) < pages + slack_pages
+    return Decision(steps + more, standing, min(_look_in(limits, standing, now), LOOK_NEAR_SECONDS if near else 1.0))
 
 
 def _go_on(standing: Standing | None) -> tuple[Step, ...]:
     return (Step.GO_ON,) if standing and standing.stopped_until is not None else ()
 
 
-def _reclaim(standing: Standing, now: float) -> tuple[tuple[Step, ...], Standing]:
+def _reclaim(standing: Standing, now: float, most_seconds: float) -> tuple[tuple[Step, ...], Standing]:
     if now < standing.reclaim_at:
         return (), standing
-    return (Step.RECLAIM,), replace(standing, reclaim_at=now + RECLAIM_SECONDS)
+    seconds = min(standing.reclaim_seconds, most_seconds)
+    return (Step.RECLAIM,), replace(standing, reclaim_at=now + seconds, reclaim_seconds=seconds * 2)
 
 
 def _throttle(standing: Standing, now: float, most_seconds: float) -> tuple[tuple[Step, ...], Standing]:

@@ -7,11 +7,13 @@ sizes are bytes. No limit and what is unknown have no sample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from containeragent.limits.limiting import Limiting
 from containeragent.limits.model import LimitState
 
 _PREFIX = "containeragent_"
@@ -49,6 +51,30 @@ _SERIES = (
     ),
 )
 PER_CONTAINER = len(_SERIES)
+
+
+class LimitsCollector(Collector):
+    """What is done about limits, and by whom they are held; a few series, however many containers there are."""
+
+    def __init__(self, limiting: Limiting) -> None:
+        self._limiting = limiting
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: so the registry does not collect when it registers."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """One reading."""
+        text = "Steps taken above page limits; of dry runs, those that were not."
+        steps = CounterMetricFamily(_PREFIX + "limit_steps", text, labels=["step", "dry_run"])
+        for (kind, dry_run), number in sorted(self._limiting.enforcer.steps.items()):
+            steps.add_metric([kind, str(dry_run).lower()], number)
+        yield steps
+        text = "Containers with limits, by what holds those: kernel, agent, or none, where they do not hold any more."
+        modes = GaugeMetricFamily(_PREFIX + "limited_containers", text, labels=["limit", "mode"])
+        for (limit, mode), number in sorted(self._limiting.held().items()):
+            modes.add_metric([limit, mode], number)
+        yield modes
 
 
 def families(states: Sequence[tuple[str, LimitState]], page_size: int) -> Iterator[Metric]:
