@@ -4,7 +4,7 @@
  * the memory that they are for, which only the tracepoint at the end of a collapse tells.
  */
 
-#ifdef HAVE_COLLAPSE_EVENTS
+#ifdef HAVE_COLLAPSE_EVENT
 
 /* The frame of the last huge page of a kernel thread, by its id. */
 BPF_HASH(huge_frames, u32, u64, 64);
@@ -43,12 +43,15 @@ RAW_TRACEPOINT_PROBE(mm_collapse_huge_page)
 	return give_to_owner(ctx->args[0], *frame);
 }
 
+/* Since Linux kernel commit 4c9473e87e75 ("mm/khugepaged: add tracepoint to collapse_file()") (in v6.2) */
+#ifdef HAVE_FILE_COLLAPSE_EVENT
 RAW_TRACEPOINT_PROBE(mm_khugepaged_collapse_file)
 {
 	if ((u32)ctx->args[7] != SCAN_SUCCEED)
 		return 0;
 	return give_to_owner(ctx->args[0], frame_of(ctx->args[1]));
 }
+#endif
 #else
 static __always_inline void note_huge_page(u64 frame)
 {

@@ -141,6 +141,14 @@ def test_migration_is_followed_whole_or_not(monkeypatch: pytest.MonkeyPatch, nam
     assert not has_migration_events(_btf())
 
 
+def test_collapse_is_followed_as_far_as_there_are_events() -> None:
+    """Linux before v6.2 tells of anonymous memory only."""
+    assert {"HAVE_COLLAPSE_EVENT", "HAVE_FILE_COLLAPSE_EVENT"} <= _defined(header(_btf())).keys()
+    old = _defined(header(_btf(kernel_layout.FILE_COLLAPSE_TRACEPOINT)))
+    assert "HAVE_COLLAPSE_EVENT" in old and "HAVE_FILE_COLLAPSE_EVENT" not in old
+    assert "HAVE_FILE_COLLAPSE_EVENT" not in _defined(header(_btf(kernel_layout.COLLAPSE_TRACEPOINT)))
+
+
 def _frame_of_x86_entry(entry: int) -> int:
     """What MIGRATION_ENTRY_FRAME says, calculated here as C would."""
     expression = _defined(header(_btf()))["MIGRATION_ENTRY_FRAME"]

@@ -54,8 +54,7 @@ MIGRATION_TRACEPOINTS = (
     "remove_migration_pmd",
 )
 COMPACTION_TRACEPOINT = "mm_compaction_isolate_migratepages"
-
-COLLAPSE_TRACEPOINTS = ("mm_collapse_huge_page", "mm_khugepaged_collapse_file")
+COLLAPSE_TRACEPOINT, FILE_COLLAPSE_TRACEPOINT = "mm_collapse_huge_page", "mm_khugepaged_collapse_file"
 
 _PF_EXITING, _PF_KTHREAD = 0x4, 0x200000  # include/linux/sched.h, unchanged since 2.6 and 2.6.27
 
@@ -136,8 +135,10 @@ def header(btf: Btf, **sizes: int) -> str:
         f"#define {name} {value}ull" if value >> 31 else f"#define {name} {value}" for name, value in values.items()
     ]
     succeeded, owner = btf.enumerator("scan_result", "SCAN_SUCCEED"), btf.offset("mm_struct", "owner")
-    if succeeded is not None and owner is not None and all(map(btf.has_tracepoint, COLLAPSE_TRACEPOINTS)):
-        lines += [f"#define SCAN_SUCCEED {succeeded}", f"#define MM_OWNER {owner}", "#define HAVE_COLLAPSE_EVENTS 1"]
+    if succeeded is not None and owner is not None and btf.has_tracepoint(COLLAPSE_TRACEPOINT):
+        lines += [f"#define SCAN_SUCCEED {succeeded}", f"#define MM_OWNER {owner}", "#define HAVE_COLLAPSE_EVENT 1"]
+        if btf.has_tracepoint(FILE_COLLAPSE_TRACEPOINT):
+            lines.append("#define HAVE_FILE_COLLAPSE_EVENT 1")
     if btf.has_tracepoint(COMPACTION_TRACEPOINT):
         lines.append("#define HAVE_COMPACTION_EVENTS 1")
     migration = _X86_MIGRATION if has_migration_events(btf) else _NO_MIGRATION
