@@ -200,14 +200,17 @@ def _let_go(memory: mmap.mmap) -> None:
 
 
 def reclaimed(folder: str, pages: str) -> Rests:
-    """More page cache than the limit that the test set allows, round and round, beside anonymous memory."""
+    """
+    More page cache than the limit that the test set allows, round and round, beside anonymous memory. Written back in
+    small parts: where a group's cache is all dirty, the multi-generational LRU (6.12) calls the out-of-memory killer.
+    """
     descriptor, path = _create(folder)
     memory = mmap.mmap(-1, int(pages) // 4 * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     _touch(memory, int(pages) // 4)
     chunk = b"x" * (64 * PAGE)
     for page in range(0, 2 * int(pages), 64):
         os.pwrite(descriptor, chunk, page * PAGE)
-    os.fsync(descriptor)
+        os.fdatasync(descriptor)
     for _ in range(2):
         _read(descriptor, 2 * int(pages))
     yield rest("reclaimed", {"anon": int(pages) // 4})
