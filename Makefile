@@ -34,9 +34,8 @@ setup-test:
 run: setup ## set up what is missing and run the agent in the foreground (as root)
 	@exec .venv/bin/containeragent run $(ARGS)
 
-# What `make test` runs in the guests, so that it stays short; make test-vm runs all. Not the exchange of programs: patching
-# a traced function under emulation on two CPUs has crashed a guest (int3).
-GUEST_TESTS := tests/guest -k "not after_an_upgrade"
+# What `make test` runs in the guests, so that it stays short; make test-vm runs all.
+GUEST_TESTS := tests/guest
 
 # Of a part, as ARGS names it, there is no run in guests: that is make vm.
 test: lint $(if $(ARGS),,setup-test) ## set up what is missing, then run the checks and every test, here and in guests (as root)

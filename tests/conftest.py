@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In a guest (tests/vm) nothing may skip, and tests/guest is collected there alone: it takes the whole machine."""
+"""In a guest (tests/vm) nothing may skip, what fails says why at once, because a guest may be lost before the end, and
+tests/guest is collected there alone: it takes the whole machine."""
 
 from __future__ import annotations
 
@@ -18,6 +19,12 @@ def _failed_if_skipped(report: Any) -> None:
     if IN_GUEST and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, and nothing may skip here: {report.longrepr}"
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """The last lines of a failure."""
+    if IN_GUEST and report.failed:
+        print("", *report.longreprtext.splitlines()[-3:], sep="\n! ", flush=True)
 
 
 @pytest.hookimpl(wrapper=True)

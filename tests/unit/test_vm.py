@@ -80,7 +80,7 @@ def test_command_line() -> None:
 
 def test_emulated_and_not() -> None:
     """What only helps the emulation is left out with KVM."""
-    assert "tcg,thread=multi" in _machine() and "clearcpuid=cx16" in " ".join(_machine())
+    assert "tcg,thread=single" in _machine() and "clearcpuid=cx16" in " ".join(_machine())
     assert "kvm" in _machine(kvm=True) and "clearcpuid" not in " ".join(_machine(kvm=True))
 
 

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (run, shell):
         command.add_argument("--kernel", choices=build.SUITES, default="6.12")
     for command in (test, run, shell):
-        command.add_argument("--memory", type=int, default=2048, metavar="MIB", help="the guest's memory")
+        command.add_argument("--memory", type=int, default=3072, metavar="MIB", help="the guest's memory")
         command.add_argument("--kvm", choices=("auto", "off"), default="auto", help="off: emulate even where KVM works")
     for command in (test, run):
         limit = TEST_TIMEOUT_SECONDS

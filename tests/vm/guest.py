@@ -36,7 +36,7 @@ class Task:
     command: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float | None = None
-    memory_mib: int = 2048
+    memory_mib: int = 3072
     kvm: bool = False
     interactive: bool = False
 
