@@ -15,7 +15,8 @@ from containerctl.output import emit_json
 def attach(settings: Settings, name: str, pids: tuple[int, ...], no_move: bool) -> None:
     """Put tasks into the container NAME.
 
-    0 is the caller: the process that started containerctl, which is the shell it was typed in.
+    Each moves with its whole process; 0 is the caller: the process that started containerctl, which is the shell it was
+    typed in. Pages that it has stay with the container that paid for them.
     """
     body = {"pids": list(pids), "move": not no_move}
     attached = settings.client().document("POST", "/v1/container/tasks", {"name": name}, body)

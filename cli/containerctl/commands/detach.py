@@ -11,7 +11,7 @@ from containerctl.output import emit_json
 @click.argument("pids", type=task_id, metavar="PID...", nargs=-1, required=True)
 @click.pass_obj
 def detach(settings: Settings, pids: tuple[int, ...]) -> None:
-    """Take tasks out of their container.
+    """Take tasks out of their container, into the cgroup root; their pages stay.
 
     0 is the caller: the process that started containerctl, which is the shell it was typed in.
     """
