@@ -49,20 +49,12 @@ from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
 from containeragent.subsystems import assembly
-from containeragent.subsystems.registry import Registry
 from containeragent.workloads.human_names import HumanNames
 from containeragent.workloads.known import Workloads
 
 log = logging.getLogger(__name__)
 
 _UPKEEP_SECONDS = 1.0
-
-
-def _subsystems(config: Config, source: Source, tree: Tree, names: Names, bus: Bus) -> Registry:
-    root = involved.container(tree, names, ())
-    registry = assembly.own(source, root, bus)
-    assembly.add_others(registry, root, config.subsystems, config.subsystem_seconds)
-    return registry
 
 
 def _services(
@@ -88,8 +80,10 @@ def _services(
     ended.refresh()
     auditor = Auditor(source, Figures(mount, resolver))
     workloads = Workloads(HumanNames())
-    registry = _subsystems(config, source, tree, names, bus)
+    root = involved.container(tree, names, ())
+    registry = assembly.own(source, tree, limiting.keeper, root, bus)
     stack.callback(registry.close)
+    assembly.add_others(registry, root, config.subsystems, config.subsystem_seconds)
     releases = Releases(tree, names, source, bus, config.release_agent)
     stack.callback(releases.close)
     containers = Containers(

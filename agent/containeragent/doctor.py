@@ -44,7 +44,6 @@ def checks(source: Source, others: Callable[[], Iterable[Check]]) -> Iterator[Ch
     yield from source.checks()
     yield _controller("memory", mount, "page figures of the kernel to compare with are on v1")
     yield _controller("pids", mount, "the kernel cannot enforce task limits on v2")
-    yield _controller("cpuset", mount, "cpuset.cpus and cpuset.mems of containers cannot be set")
     yield from others()
 
 

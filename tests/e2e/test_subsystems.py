@@ -172,9 +172,14 @@ def test_misbehaviour(with_odd: Agent) -> None:
 
 
 def test_cpu_time_is_the_kernels(agent: Agent) -> None:
-    """What was used in it."""
+    """What was used in it, from the move on."""
     cgroup = agent.create("/web")
-    line = [sys.executable, "-S", "-c", "import time\nwhile time.process_time() < 0.3: pass"]
+    line = [
+        sys.executable,
+        "-S",
+        "-c",
+        "import time\nstart = time.process_time()\nwhile time.process_time() < start + 0.3: pass",
+    ]
     with running(["sh", "-c", f'echo 0 > {cgroup}/cgroup.procs; exec "$@"', "sh", *line]) as busy:
         assert busy.wait(timeout=60) == 0
     shown = agent.show("/web")["attributes"]
@@ -191,3 +196,14 @@ def test_who_may_set(session_agent: Agent) -> None:
         session_agent.ctl("set", "none", "cpu.usage_seconds=0").refused("no container /none")
     finally:
         os.rmdir(session_agent.path("/owned"))
+
+
+def test_cpuset_without_its_controller(agent: Agent) -> None:
+    """It says so; tasks come in all the same. With it: test_cpuset.py."""
+    agent.create("/web")
+    offered = "cpuset" in (agent.root / "cgroup.controllers").read_text().split()
+    if not offered:
+        agent.ctl("set", "web", "cpuset.cpus=0").refused("has no cpuset controller", "cgroup.subtree_control")
+        assert agent.show("/web")["attributes"]["cpuset.cpus"] in (None, "")
+    checks = {check["name"]: check["status"] for check in agent.ctl("doctor", "--json").json()["checks"]}
+    assert checks["controller cpuset"] == ("yes" if offered else "no")

@@ -193,6 +193,17 @@ def test_one_that_does_not_start(odd: Callable[[str], Remote], monkeypatch: pyte
         odd("Slow").start()
 
 
+def test_no_process_is_to_be_had(odd: Callable[[], Remote], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure like any other."""
+    member = odd()
+    member.start()
+    assert create(member, "exits")[0] == FAILED
+    monkeypatch.setattr("sys.executable", "/nowhere/python3")
+    assert create(member, "web") == (FAILED, "its process cannot be started: No such file or directory")
+    monkeypatch.undo()
+    assert member.lives == 2
+
+
 def test_it_ends_with_the_agent(odd: Callable[[], Remote]) -> None:
     """Also one that hangs: the agent may be killed."""
     member = odd()

@@ -22,10 +22,12 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.host import cgroup2, process
 from containeragent.host.process import Process
+from containeragent.limits.holders import Modes
+from containeragent.limits.keeper import Entry, Keeper
 from containeragent.limits.limiting import Limiting
-from containeragent.limits.model import Hits, Limits, LimitState
+from containeragent.limits.model import Hits, Kept, Limits, LimitState
 from containeragent.subsystems import assembly
-from containeragent.subsystems.api import Container, Subsystem, Task
+from containeragent.subsystems.api import Attribute, Container, Subsystem, Task
 from containeragent.subsystems.members import BuiltIn
 from tests.unit.snapshots import FakeSource, snapshot
 
@@ -103,6 +105,9 @@ class FakeKeeper:
 
     admission = keeper
 
+    def entry(self, cgroup_id: int) -> Entry:
+        return Entry((), Modes("kernel", None), Kept(Limits(task_limit=5)))
+
     def states(self) -> dict[int, LimitState]:
         return {}
 
@@ -110,7 +115,7 @@ class FakeKeeper:
         return LimitState(Limits(task_limit=5), "kernel", None, Hits(2, 3), Hits(1, None))
 
     def change(self, parts: Parts, asked: dict[str, Any]) -> None:
-        if "bad" in asked:
+        if "bad" in asked or "bad" in asked.values():
             raise Refused("EINVAL", "bad")
         self.asked.append((parts, asked))
 
@@ -132,7 +137,8 @@ class Service:
         self.bus = Bus()
         self.keeper = FakeKeeper()
         tree, names = cast(Tree, self.tree), Names("/root")
-        self.registry = assembly.own(self.source.as_source(), involved.container(tree, names, ()), self.bus)
+        root, keeper = involved.container(tree, names, ()), cast(Keeper, self.keeper)
+        self.registry = assembly.own(self.source.as_source(), tree, keeper, root, self.bus)
         self.containers = Containers(
             self.source.as_source(),
             tree,
@@ -405,6 +411,10 @@ class Guard(Subsystem):
         """Noted."""
         self.calls.append(("post_attach", container.name, origin and origin.name, task.pid, self.locked()))
 
+    def populate(self, container: Container) -> list[Attribute]:
+        """One."""
+        return [Attribute("number", show=lambda: 7)]
+
     def _check(self, what: object) -> None:
         if what in self.refused:
             raise Refused("EPERM", f"not {what}")
@@ -464,12 +474,10 @@ def test_a_container_that_was_there_and_is_refused(made: Service, guard: Guard) 
     """It takes no tasks until it is not refused any more; it can be shown and removed."""
     guard.refused.add("/web")
     assert code(made.containers.attach, "/web", [7], True, ROOT) == "EPERM" and made.tree.attached == []
-    assert made.containers.show("/web")["attributes"].keys() == {
-        "cpu.usage_seconds",
-        "cpu.user_seconds",
-        "cpu.system_seconds",
-    }
+    assert "cpu.usage_seconds" in made.containers.show("/web")["attributes"]
+    assert "guard.number" not in made.containers.show("/web")["attributes"]
     guard.refused.clear()
+    assert made.containers.show("/web")["attributes"]["guard.number"] == 7
     assert made.containers.attach("/web", [7], True, ROOT) == [7]
 
 
@@ -485,10 +493,19 @@ def test_set_is_for_root(made: Service) -> None:
 def test_subsystems_of_our_own(made: Service) -> None:
     """By the same interface; their counters are those that show has."""
     found = {one["name"]: one for one in made.containers.subsystems()}
-    assert list(found) == ["tasks", "pages", "cpu"] and all(one["built_in"] for one in found.values())
+    assert list(found) == ["tasks", "pages", "cpu", "cpuset"] and all(one["built_in"] for one in found.values())
     shown = made.containers.show("/")
     flat = {attribute["name"] for name in ("tasks", "pages") for attribute in found[name]["attributes"]}
     assert flat <= set(shown) and not flat & set(shown["attributes"])
+
+
+def test_limits_are_attributes_too(made: Service) -> None:
+    """Set as `limit` sets them; when one is refused, those before it are what they were."""
+    made.containers.set("/web", {"task_limit": "5", "page_limit": "1M"}, ROOT)
+    assert made.keeper.asked == [(("web",), {"task_limit": "5"}), (("web",), {"page_limit": "1M"})]
+    made.keeper.asked.clear()
+    assert code(made.containers.set, "/web", {"task_limit": "7", "page_limit": "bad"}, ROOT) == "EINVAL"
+    assert made.keeper.asked == [(("web",), {"task_limit": "7"}), (("web",), {"task_limit": "5"})]
 
 
 def test_what_somebody_else_removed(made: Service, guard: Guard) -> None:

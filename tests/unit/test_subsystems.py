@@ -11,7 +11,7 @@ import pytest
 
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
-from containeragent.subsystems.api import Attribute, Container, Subsystem, Task, hooks
+from containeragent.subsystems.api import Attribute, Container, Subsystem, Task, Value, hooks
 from containeragent.subsystems.attributes import Attributes, checked
 from containeragent.subsystems.members import BuiltIn
 from containeragent.subsystems.registry import MOST, Registry
@@ -89,6 +89,11 @@ class Set:
         for number, no in enumerate(registered):
             self.registry.register(BuiltIn(Noted("abcdefgh"[number], self.calls, **no)))
         self.calls.clear()
+
+    def shown(self) -> dict[str, Value]:
+        """Attributes of /web, which everybody knows by now."""
+        self.registry.take_up(WEB)
+        return self.attributes.shown(WEB)
 
     def failures(self) -> list[Any]:
         """Subsystem and call of each failure that was told."""
@@ -243,7 +248,7 @@ def values(**found: Any) -> dict[str, Callable[[], Any]]:
 def test_shown_attributes() -> None:
     """With the subsystem's name in front."""
     made = Set(values(text="x", number=7, part=0.5, yes=True, unknown=None), values(text="y"))
-    assert made.attributes.shown(WEB) == {
+    assert made.shown() == {
         **{"a.text": "x", "a.number": 7, "a.part": 0.5, "a.yes": True, "a.unknown": None, "b.text": "y"}
     }
 
@@ -252,7 +257,7 @@ def test_shown_attributes() -> None:
 def test_a_nonsense_value_is_unknown(nonsense: Any) -> None:
     """The others are shown."""
     made = Set(values(bad=nonsense, good=1))
-    assert made.attributes.shown(WEB) == {"a.bad": None, "a.good": 1} and made.failures() == [("a", "show")]
+    assert made.shown() == {"a.bad": None, "a.good": 1} and made.failures() == [("a", "show")]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +277,7 @@ def test_a_nonsense_value_is_unknown(nonsense: Any) -> None:
 def test_nonsense_attributes(populate: Callable[[], Any]) -> None:
     """None of them; those of the others are shown, and set of them fails clearly."""
     made = Set({"populate": populate}, values(good=1))
-    assert made.attributes.shown(WEB) == {"b.good": 1} and made.failures() == [("a", "show")]
+    assert made.shown() == {"b.good": 1} and made.failures() == [("a", "show")]
     assert code(made.attributes.set, WEB, {"a.x": "1"}) == "ENOENT"
 
 
@@ -307,7 +312,7 @@ def test_set() -> None:
     assert kept.values["one"] == "x"
     told = made.bus.recent(lambda event: event.kind == "set")
     assert [event.message for event in told] == ["a.one set to x", "a.secret set to y"]
-    assert "a.secret" not in made.attributes.shown(WEB)
+    assert "a.secret" not in made.shown()
 
 
 def test_set_is_undone() -> None:
@@ -343,7 +348,7 @@ def test_described() -> None:
     """Hooks, failures, attributes."""
     made = Set(values(bad=[1]))
     made.registry.register(BuiltIn(Nothing()))
-    made.attributes.shown(ROOT)
+    made.shown()
     first, second = made.attributes.described(ROOT)
     assert (first["name"], first["state"], first["failures"], second["hooks"]) == ("a", "on", 1, [])
     assert first["attributes"] == [{"name": "a.bad", "help": "", "shown": True, "settable": False}]

@@ -97,6 +97,10 @@ class Involved:
         """After the lock."""
         self._registry.post_attach(moved)
 
+    def knows(self, parts: Parts) -> bool:
+        """Whether nobody has to be told of a container any more."""
+        return self._registry.knows(self._seen(parts))
+
     def attributes(self, parts: Parts) -> Document:
         """For `show`."""
         try:

@@ -67,7 +67,8 @@ class Containers:
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, name_rules, self._bus, 0)
         self._workload_of = workload_of
-        registry = registry or assembly.own(source, involved.container(tree, name_rules, ()), self._bus)
+        root = involved.container(tree, name_rules, ())
+        registry = registry or assembly.own(source, tree, limiting.keeper, root, self._bus)
         self._involved = Involved(registry, tree, name_rules, self._bus)
         self._mover = Mover(tree, name_rules, self._bus, limiting.admission, self._involved)
         self._releases = releases or Releases(tree, name_rules, source, self._bus)
@@ -125,8 +126,15 @@ class Containers:
             document = view.dead_document(dead, self._source.page_size, self._source.engine)
             return document | {"attributes": {}}
         self._limiting.keeper.refresh(found.reading.cgroup_id)
-        attributes = self._involved.attributes(names.parse(found.name)) if found.managed else {}
+        attributes = self._attributes(names.parse(found.name)) if found.managed else {}
         return self._document(found, self._limiting.states()) | {"attributes": attributes}
+
+    def _attributes(self, parts: Parts) -> Document:
+        with contextlib.suppress(Refused):  # who refuses a container shows nothing of it
+            if not self._involved.knows(parts):
+                with self._changing():
+                    self._involved.taken_up(parts)
+        return self._involved.attributes(parts)
 
     def _find(self, name: str) -> Container:
         try:

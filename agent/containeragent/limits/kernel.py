@@ -2,8 +2,7 @@
 """Kernel mode: limits as files of the pids and memory controllers (Documentation/admin-guide/cgroup-v2.rst).
 
 In: Limits. Out: pids.max, memory.high and memory.max of one container, all of them written or none; and how often they
-were hit. Controllers are enabled on the way down to it, inside the cgroup root only; tasks that are in the way move to
-a leaf.
+were hit. Controllers are enabled on the way down to it (cgroups/controllers.py).
 """
 
 from __future__ import annotations
@@ -13,19 +12,17 @@ import errno
 import os
 from dataclasses import dataclass
 
-from containeragent.cgroups.names import LEAF, join
-from containeragent.cgroups.tree import PROCS, Parts, Tree, folders, read_file, write_file
+from containeragent.cgroups import controllers
+from containeragent.cgroups.names import join
+from containeragent.cgroups.tree import Parts, Tree, folders, read_file, write_file
 from containeragent.errors import Refused
 from containeragent.limits.model import NO_HITS, Hits, Limits
 
-CONTROLLERS = "cgroup.controllers"
-SUBTREE_CONTROL = "cgroup.subtree_control"
 PIDS, MEMORY = "pids", "memory"
 PIDS_MAX, MEMORY_HIGH, MEMORY_MAX = "pids.max", "memory.high", "memory.max"
 PIDS_EVENTS, MEMORY_EVENTS, LOCAL = "pids.events", "memory.events", ".local"
 MEMORY_CURRENT, OOM_GROUP = "memory.current", "memory.oom.group"
 _NO_LIMIT = "max"
-_MOVE_TRIES = 16  # new tasks may come while those that are there move
 
 Setting = tuple[str, str]  # file, value
 
@@ -69,33 +66,11 @@ class KernelLimits:
 
     def controllers(self, parts: Parts) -> frozenset[str]:
         """Which of pids and memory a container has, and can hand down."""
-        with self._tree.opened(parts) as directory:
-            there = read_file(directory, CONTROLLERS).split()
-        return frozenset(there) & {PIDS, MEMORY}
+        return controllers.offered(self._tree, parts) & {PIDS, MEMORY}
 
     def enable(self, parts: Parts) -> None:
         """Have the controllers of the cgroup root enabled down to a container that is, or will be, at `parts`."""
-        wanted = self.controllers(())
-        for length in range(len(parts)):
-            self._enable_below(parts[:length], wanted)
-
-    def _enable_below(self, parts: Parts, wanted: frozenset[str]) -> None:
-        with self._tree.opened(parts) as directory:
-            missing = wanted - set(read_file(directory, SUBTREE_CONTROL).split())
-            for controller in sorted(missing):
-                self._enable_one(parts, directory, controller)
-
-    def _enable_one(self, parts: Parts, directory: int, controller: str) -> None:
-        """cgroup v2 wants no tasks beside children with controllers, so they go to the leaf first."""
-        for _ in range(_MOVE_TRIES):
-            try:
-                return write_file(directory, SUBTREE_CONTROL, f"+{controller}")
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    what = f"the {controller} controller was not enabled below container {join(parts)}"
-                    raise Refused.of_errno(error.errno or errno.EIO, what) from None
-            move_to_leaf(directory)
-        raise Refused("EBUSY", f"container {join(parts)} starts tasks faster than they can be moved; try again")
+        controllers.enable(self._tree, parts, self.controllers(()))
 
     def write(self, parts: Parts, settings: list[Setting]) -> None:
         """All of them, or none: what was there before is put back when one is refused."""
@@ -172,12 +147,3 @@ def _put_back(directory: int, settings: list[Setting]) -> None:
     for file, value in reversed(settings):
         with contextlib.suppress(OSError):
             write_file(directory, file, value)
-
-
-def move_to_leaf(directory: int) -> None:
-    """Tasks that are directly in a container, into its leaf, where they are still the container's."""
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(LEAF, 0o755, dir_fd=directory)
-    for process in read_file(directory, PROCS).split():
-        with contextlib.suppress(ProcessLookupError):
-            write_file(directory, f"{LEAF}/{PROCS}", process)

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import logging
 
+from containeragent.cgroups.tree import Tree
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
+from containeragent.limits.keeper import Keeper
 from containeragent.subsystems import installed
 from containeragent.subsystems.api import Container
 from containeragent.subsystems.builtin.cpu import Cpu
+from containeragent.subsystems.builtin.cpuset import Cpuset
 from containeragent.subsystems.builtin.pages import Pages
 from containeragent.subsystems.builtin.tasks import Tasks
 from containeragent.subsystems.members import BuiltIn
@@ -20,12 +23,14 @@ from containeragent.subsystems.remote import Remote
 log = logging.getLogger(__name__)
 
 
-def own(source: Source, root: Container, bus: Bus) -> Registry:
+def own(source: Source, tree: Tree, keeper: Keeper, root: Container, bus: Bus) -> Registry:
     """With our own ones."""
+    cpuset = Cpuset(tree)
     registry = Registry(root, bus)
-    registry.register(BuiltIn(Tasks(source), flat=True))
-    registry.register(BuiltIn(Pages(source), flat=True))
+    registry.register(BuiltIn(Tasks(source, keeper), flat=True))
+    registry.register(BuiltIn(Pages(source, keeper), flat=True))
     registry.register(BuiltIn(Cpu()))
+    registry.register(BuiltIn(cpuset, checks=lambda: [cpuset.check()]))
     return registry
 
 

@@ -38,10 +38,10 @@ class Attributes:
         self._bus = bus
 
     def shown(self, container: Container) -> dict[str, Value]:
-        """Values for `show`. None is unknown; of a subsystem that fails there are none."""
+        """Values for `show`. None is unknown. One that fails, or was not told of the container, has none."""
         found: dict[str, Value] = {}
         for member in self._registry.having("populate"):
-            if not member.flat:
+            if not member.flat and self._registry.told(member, container):
                 found |= self._values(member, container)
         return found
 

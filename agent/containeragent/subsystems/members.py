@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from containeragent.checks import Check
 from containeragent.subsystems.api import Subsystem, hooks
 from containeragent.subsystems.perform import Reply, Request, perform
 
@@ -25,6 +27,9 @@ class Member(Protocol):
     def call(self, asked: Request) -> Reply:
         """From any thread; returns in bounded time, whatever the subsystem does."""
 
+    def checks(self) -> Iterable[Check]:
+        """What the doctor says of it."""
+
     def close(self) -> None:
         """No call comes after this."""
 
@@ -36,10 +41,11 @@ class BuiltIn:
     lives = 0
     off = ""
 
-    def __init__(self, subsystem: Subsystem, flat: bool = False) -> None:
+    def __init__(self, subsystem: Subsystem, flat: bool = False, checks: Callable[[], Iterable[Check]] = tuple) -> None:
         self.name = subsystem.name
         self.flat = flat
         self.hooks = hooks(subsystem)
+        self.checks = checks
         self._subsystem = subsystem
 
     def start(self) -> None:

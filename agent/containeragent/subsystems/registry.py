@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from containeragent.checks import Check, answer
+from containeragent.checks import Check
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import SUBSYSTEM_FAILED
@@ -69,11 +69,9 @@ class Registry:
         self._entries[self._root.id].told[member.name] = member.lives
 
     def checks(self) -> Iterator[Check]:
-        """What is to be said of subsystems of others."""
+        """What the doctor says of subsystems."""
         for member in self._members:
-            if not member.built_in:
-                detail = member.off or f"on, {self.failures.get(member.name, 0)} failures"
-                yield answer(f"subsystem {member.name}", not member.off, detail, "mend it, and start the agent anew")
+            yield from member.checks()
         for name, reason in self.refused.items():
             hint = "mend it, or leave it out (subsystems in config.toml), and start the agent anew"
             yield Check(f"subsystem {name}", "no", reason, hint)
@@ -114,6 +112,11 @@ class Registry:
 
     def _untold(self, entry: _Entry) -> list[Member]:
         return [member for member in self.having("create") if entry.told.get(member.name) != member.lives]
+
+    def told(self, member: Member, container: Container) -> bool:
+        """Whether one was told of a container, or has no wish to be."""
+        entry = self._entries.get(container.id)
+        return "create" not in member.hooks or (entry is not None and entry.told.get(member.name) == member.lives)
 
     def take_up(self, container: Container) -> None:
         """Tell of a container that is there already, after its parents; refused when one refuses or fails."""

@@ -16,8 +16,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 
+from containeragent.checks import Check, answer
 from containeragent.errors import Refused
 from containeragent.subsystems.perform import FAILED, Reply, Request, short
 
@@ -78,6 +80,11 @@ class Remote:
         finally:
             self._lock.release()
 
+    def checks(self) -> Iterable[Check]:
+        """Whether it is on."""
+        hint = "mend it, and start the agent anew"
+        return [answer(f"subsystem {self.name}", not self.off, self.off or f"on, {self._target}", hint)]
+
     def close(self) -> None:
         """End its process."""
         with self._lock:
@@ -105,15 +112,19 @@ class Remote:
             environment.pop(secret, None)
         line = [sys.executable, "-P", "-m", "containeragent.subsystems.worker", self.name, self._target]
         with theirs:
-            self._process = subprocess.Popen(
-                [*line, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what it prints goes where the agent's log goes
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                cwd="/",
-                start_new_session=True,  # Ctrl-C is for the agent
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [*line, str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,  # what it prints goes where the agent's log goes
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                    cwd="/",
+                    start_new_session=True,  # Ctrl-C is for the agent
+                )
+            except OSError as error:
+                ours.close()
+                raise _Lost(f"its process cannot be started: {error.strerror or error}") from None
         self._socket = ours
         reply = self._ask({"call": START}, START_SECONDS)
         if reply.code:

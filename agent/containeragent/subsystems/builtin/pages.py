@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subsystem `pages`: counters of a container's pages. They stay with the container that paid for them."""
+"""Subsystem `pages`: counters and a limit of a container's pages. They stay with the container that paid for them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from containeragent.counters.source import Source
+from containeragent.limits.keeper import Keeper
 from containeragent.subsystems.api import Attribute, Container, Subsystem
-from containeragent.subsystems.builtin.counted import Counter, attributes
+from containeragent.subsystems.builtin.counted import Counter, attributes, limit
 
 _COUNTERS: dict[str, Counter] = {
     "num_anon_pages": ("anonymous pages", lambda reading: reading.total["anon"]),
@@ -20,13 +21,15 @@ _COUNTERS: dict[str, Counter] = {
 
 
 class Pages(Subsystem):
-    """Counted by a Source."""
+    """Counted by a Source, limited by a Keeper."""
 
     name = "pages"
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, keeper: Keeper) -> None:
         self._source = source
+        self._keeper = keeper
 
     def populate(self, container: Container) -> Iterable[Attribute]:
-        """Read only."""
-        return attributes(self._source, container, _COUNTERS)
+        """Counters, and the limit, which can be set."""
+        yield from attributes(self._source, container, _COUNTERS)
+        yield limit(self._keeper, container, "page_limit", "most pages, bytes with a unit, or max")

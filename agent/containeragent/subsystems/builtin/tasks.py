@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Subsystem `tasks`: a container needs a slot to be counted, and has counters of its tasks."""
+"""Subsystem `tasks`: a container needs a slot to be counted, and has counters and a limit of its tasks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
+from containeragent.limits.keeper import Keeper
 from containeragent.subsystems.api import Attribute, Container, Subsystem
-from containeragent.subsystems.builtin.counted import Counter, attributes
+from containeragent.subsystems.builtin.counted import Counter, attributes, limit
 
 _COUNTERS: dict[str, Counter] = {
     "num_tasks": ("threads in it and below", lambda reading: reading.total["tasks"]),
@@ -19,12 +20,13 @@ _COUNTERS: dict[str, Counter] = {
 
 
 class Tasks(Subsystem):
-    """Counted by a Source."""
+    """Counted by a Source, limited by a Keeper."""
 
     name = "tasks"
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, keeper: Keeper) -> None:
         self._source = source
+        self._keeper = keeper
 
     def create(self, container: Container) -> None:
         """Without a slot it would count with its parent, as one that is there already may."""
@@ -39,5 +41,6 @@ class Tasks(Subsystem):
             )
 
     def populate(self, container: Container) -> Iterable[Attribute]:
-        """Read only."""
-        return attributes(self._source, container, _COUNTERS)
+        """Counters, and the limit, which can be set."""
+        yield from attributes(self._source, container, _COUNTERS)
+        yield limit(self._keeper, container, "task_limit", "most tasks, or max")
