@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import MakeAgent
 from tests.e2e.support.agent import Agent
 from tests.e2e.support.http import scrape
-from tests.e2e.support.processes import PYTHON, SLEEP, inside
+from tests.e2e.support.processes import PYTHON, SLEEP, inside, running
 from tests.e2e.support.waiting import until
 
 FORKS = """
@@ -118,7 +119,40 @@ def test_controllers_come_down_the_path(agent: Agent, depth: int) -> None:
     """Tasks in the way go to a leaf, and still count with their container."""
     name = "/".join(f"c{number}" for number in range(depth))
     agent.ctl("create", "--parents", name).ok()
-    with inside(agent.path("/c0"), SLEEP):
+    with running(SLEEP) as task:
+        agent.ctl("attach", "c0", str(task.pid)).ok()
         agent.ctl("limit", name, "--task-limit", "3").ok()
         assert (agent.path("/" + name) / "pids.max").read_text() == "3\n"
         assert agent.show("/c0")["local"]["num_tasks"] == 1
+
+
+def test_controllers_vanish_under_a_running_agent(make_agent: MakeAgent) -> None:
+    """The programs hold the limits then, hits are not lost, and that is told everywhere."""
+    agent = make_agent()
+    outer = agent.root
+    outer.mkdir()
+    (outer / "cgroup.subtree_control").write_text("+pids +memory")
+    agent.root, agent.cgroup = outer / "inner", agent.cgroup + "/inner"
+    try:
+        agent.start().ctl("create", "web", "--task-limit", "5", "--page-limit", "64M").ok()
+        with inside(agent.path("/web"), [*PYTHON, FORKS], stdout=subprocess.PIPE) as storm:
+            assert storm.stdout and int(storm.stdout.readline()) == 6
+            until(lambda: agent.show("/web")["task_limit_hits"], lambda found: found == 6, "hits")
+            assert agent.show("/web")["limit_mode"] == {"tasks": "kernel", "pages": "kernel"}
+            for folder in (agent.root, outer):
+                (folder / "cgroup.subtree_control").write_text("-pids -memory")
+            found = until(lambda: agent.show("/web"), lambda shown: shown["limit_mode"]["tasks"] == "agent", "a change")
+            assert (
+                found["limit_mode"]["pages"] == "agent" and found["task_limit_hits"] >= 6 and found["task_limit"] == 5
+            )
+            kinds = [json.loads(line)["kind"] for line in agent.ctl("events", "--json").ok().out.splitlines()]
+            assert kinds.count("mode") == 2
+            checks = {check["name"]: check for check in agent.ctl("doctor", "--json").ok().json()["checks"]}
+            assert "agent" in checks["limits of tasks"]["detail"]
+            assert 'containeragent_limited_containers{limit="tasks",mode="agent"} 1.0' in scrape(agent.address)[0]
+            with running(SLEEP) as other:
+                agent.ctl("attach", "web", str(other.pid)).refused("5 of 5 tasks")
+    finally:
+        agent.close()
+        outer.rmdir()
+        agent.folder.mkdir()  # for the second close

@@ -10,6 +10,7 @@ from pathlib import Path
 
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _ENDED = "ZXx"
+_CAP_KILL = 5
 _URGENT = -10  # nice value
 
 
@@ -23,10 +24,20 @@ class Process:
     kernel_thread: bool
 
 
-def has_capabilities(proc: Path = Path("/proc")) -> bool:
-    """Whether we have any capability (capabilities(7)), as a service with another user than root may."""
+def capabilities(proc: Path = Path("/proc")) -> int:
+    """Bits of those that we have (capabilities(7), linux/capability.h)."""
     status = (proc / "self" / "status").read_text()
-    return any(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    return next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+
+
+def has_capabilities(proc: Path = Path("/proc")) -> bool:
+    """Whether we have any capability, as a service with another user than root may."""
+    return bool(capabilities(proc))
+
+
+def may_kill(proc: Path = Path("/proc")) -> bool:
+    """Whether we may end tasks of other users."""
+    return bool(capabilities(proc) >> _CAP_KILL & 1)
 
 
 def hurry() -> None:

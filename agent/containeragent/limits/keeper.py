@@ -252,7 +252,8 @@ class Keeper:
                     self._check_modes(entry)
 
     def _check_modes(self, entry: Entry) -> None:
-        if self._holders.modes(entry.parts) == entry.modes:
+        present = self._holders.modes(entry.parts)
+        if present == entry.modes:
             return
         limits = entry.kept.limits
         try:
@@ -260,9 +261,9 @@ class Keeper:
         except Refused as error:
             modes = self._holders.modes(entry.parts)
             log.error("%s", error.message)
+        self._update(entry.parts, lambda kept: _with_lost(kept, entry, present))
         if modes == entry.modes:
-            return
-        self._update(entry.parts, lambda kept: _with_lost(kept, entry, modes))
+            log.warning("controllers of container %s had vanished, its limits were set anew", join(entry.parts))
         for limit, was, now in (("tasks", entry.modes.tasks, modes.tasks), ("pages", entry.modes.pages, modes.pages)):
             if was != now:
                 log.warning(

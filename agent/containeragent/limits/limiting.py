@@ -16,6 +16,7 @@ from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
 from containeragent.counters.source import Source
 from containeragent.events.event import KILL
+from containeragent.host import process
 from containeragent.limits import states
 from containeragent.limits.admission import Admission
 from containeragent.limits.agent_hits import AgentHits
@@ -23,6 +24,7 @@ from containeragent.limits.enforcer import Because, Enforcer
 from containeragent.limits.excess import Excess
 from containeragent.limits.freezer import Freezer
 from containeragent.limits.hands import Hands
+from containeragent.limits.holders import AGENT, KERNEL
 from containeragent.limits.keeper import Keeper, Publish
 from containeragent.limits.kernel import MEMORY, PIDS
 from containeragent.limits.model import Hits, LimitState
@@ -85,16 +87,22 @@ class Limiting:
 
     def checks(self) -> Iterator[Check]:
         """For the doctor."""
-        usual, held = self.keeper.usual_modes, self.held()
-        for limit, mode in (("tasks", usual.tasks), ("pages", usual.pages)):
-            detail = {"kernel": "by the kernel's controller", "agent": "by our programs and the agent"}.get(
-                mode or "", "by nobody"
-            )
-            others = {by: number for (what, by), number in held.items() if what == limit and by != (mode or "none")}
-            if others:
-                detail += "; " + ", ".join(f"{number} by {by}" for by, number in sorted(others.items()))
-            hint = f"put the controller {_CONTROLLERS[limit]} on cgroup v2, or run with a BPF engine"
-            yield answer(f"limits of {limit}", mode is not None and not held[limit, "none"], detail, hint)
+        usual = self.keeper.usual_modes
+        powerless = usual.tasks == AGENT and not self._source.denies_forks and not process.may_kill()
+        if powerless:
+            hint = "systemctl edit containeragent: AmbientCapabilities=CAP_KILL, CapabilityBoundingSet=CAP_KILL"
+            yield answer("limits of tasks", False, "by the agent, which may not end tasks", hint)
+        else:
+            yield self._check("tasks", usual.tasks)
+        yield self._check("pages", usual.pages)
+
+    def _check(self, limit: str, mode: str | None) -> Check:
+        held = self.held()
+        by_whom = {KERNEL: "by the kernel's controller", AGENT: "by our programs and the agent", None: "by nobody"}
+        others = [f"{number} by {by}" for (what, by), number in sorted(held.items()) if what == limit and by != mode]
+        hint = f"put the controller {_CONTROLLERS[limit]} on cgroup v2, or run with a BPF engine"
+        holds = mode is not None and not held[limit, "none"]
+        return answer(f"limits of {limit}", holds, "; ".join([by_whom[mode], *others]), hint)
 
     def ended(self, end: End) -> LimitState | None:
         """Of one that is gone."""
