@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # setup.sh run|dev|test   Make .venv with what the agent needs (run), with what its checks need too (dev), and install
-#                         what boots guests (test).
+#                         what boots guests, and Debian's Prometheus in build/ (test).
 # Installs only what is missing, Debian packages among it; in .venv exactly what the lock files say.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,14 +16,28 @@ fail() { say "$*" >&2; exit 1; }
 quietly() { "$@" > "$log" 2>&1 9<&- || { cat "$log" >&2; fail "failed: $*"; }; }
 imports() { "$1" -I -c "$2" 2> "$log"; }
 
+update_lists() {
+    apt-get -qq update > "$log" 2>&1 || say "apt-get update failed, going on with the package lists that are there"
+}
+
 install_packages() {
     (($# > 0)) || return 0
     command -v apt-get > /dev/null || fail "this is no Debian: install what Debian calls $* for $system, then try again"
     ((EUID == 0)) || fail "not root: do this as root, or first: sudo apt-get install $*"
     say "installing Debian packages: $*"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update > "$log" 2>&1 || say "apt-get update failed, going on with the package lists that are there"
+    update_lists
     quietly apt-get -qq install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# Into build/ only: installing it would start a service on this host.
+unpack_package() {
+    say "unpacking Debian's $1 into build/$1"
+    local folder=build/$1.new
+    update_lists
+    rm -rf "$folder" && mkdir -p "$folder" && chmod 755 "$folder"
+    (cd "$folder" && quietly apt-get -qq -o APT::Sandbox::User=root download "$1" && quietly dpkg-deb -x "$1"_*.deb . && rm "$1"_*.deb)
+    rm -rf "build/$1" && mv "$folder" "build/$1"
 }
 
 install_locked() {
@@ -43,6 +57,9 @@ if [[ $wanted == test ]]; then
     done
 fi
 install_packages "${packages[@]}"
+if [[ $wanted == test ]] && ! PATH=$PATH:build/prometheus/usr/bin type -P promtool prometheus > "$log"; then
+    unpack_package prometheus
+fi
 imports "$system" 'import sys; assert sys.version_info >= (3, 11)' || fail "$system is older than Python 3.11"
 
 if ! up_to_date run; then
