@@ -78,7 +78,8 @@ def _services(
     limiting.start()
     source.listen(NOTICE_ENDED, lambda _: ended.refresh())
     ended.refresh()
-    auditor = Auditor(source, Figures(mount, resolver))
+    figures = Figures(mount, resolver)
+    auditor = Auditor(source, figures)
     workloads = Workloads(HumanNames())
     root = involved.container(tree, names, ())
     registry = assembly.own(source, tree, limiting.keeper, root, bus)
@@ -96,6 +97,7 @@ def _services(
         bus=bus,
         ended=ended,
         workload_of=workloads.of,
+        page_faults_of=figures.page_faults,
         registry=registry,
         releases=releases,
     )

@@ -21,6 +21,7 @@ COMMANDS = (
     "rm",
     "ls",
     "show",
+    "top",
     "limit",
     "set",
     "attach",

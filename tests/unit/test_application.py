@@ -12,6 +12,7 @@ import pytest
 from containeragent.api.application import STATUS, Application
 from containeragent.api.streams import Handover
 from containeragent.containers.caller import Caller
+from containeragent.containers.ranking import Wanted
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 
@@ -93,6 +94,16 @@ class Client:
         ("POST", "/v1/container/notify", "name=/a", '{"remove_on_release": false}', ("notify", "/a", None, False)),
         ("GET", "/v1/container", "name=/a%2Fb", "", ("show", "/a/b")),
         ("GET", "/v1/container", "name=", "", ("show", "")),
+        ("GET", "/v1/top", "", "", ("top", Wanted())),
+        (
+            "GET",
+            "/v1/top",
+            "sort=forks&limit=7&filter=web%2Fdb&tree=true&all=true",
+            "",
+            ("top", Wanted("forks", 7, "web/db", True, True)),
+        ),
+        ("GET", "/v1/names", "", "", ("names", "", False, 100)),
+        ("GET", "/v1/names", "prefix=/w&limit=9&all=true", "", ("names", "/w", True, 9)),
         ("DELETE", "/v1/container", "name=/a", "", ("remove", "/a", False, CALLER)),
         ("DELETE", "/v1/container", "name=/a&recursive=true", "", ("remove", "/a", True, CALLER)),
         ("GET", "/v1/container/tasks", "name=/a", "", ("tasks", "/a")),
@@ -197,6 +208,9 @@ def test_unknown_methods(method: str) -> None:
         ("DELETE", "/v1/container", "name=/a&recursive=1"),
         ("GET", "/v1/container", "name=%ff"),
         ("GET", "/v1/container", "&".join(["name=/a"] * 99)),
+        ("GET", "/v1/top", "sort=weight"),
+        ("GET", "/v1/top", "limit=0"),
+        ("GET", "/v1/names", "limit=100001"),
         ("GET", "/v1/task", ""),
         *(("GET", "/v1/task", f"pid={pid}") for pid in ("", "x", "-", "--5", "1.5", "1e3", "9" * 30, "%C2%B2")),
     ],

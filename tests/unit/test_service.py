@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from containeragent.cgroups.tree import Tree
 from containeragent.containers import involved
 from containeragent.containers.audit import Auditor
 from containeragent.containers.caller import Caller
+from containeragent.containers.ranking import Wanted
 from containeragent.containers.service import Containers
 from containeragent.containers.view import Names
 from containeragent.errors import Refused
@@ -156,6 +158,11 @@ class Service:
     def identity(self, path: str) -> int | None:
         """As PathResolver."""
         return {"/": 30, "/other": 31}.get(path)
+
+    def paths(self, cgroup_ids: Sequence[int]) -> list[str | None]:
+        """As PathResolver: those of the containers in the tree."""
+        known = {number: "/root" + join(parts).rstrip("/") for parts, number in self.tree.ids.items()}
+        return [known.get(number) for number in cgroup_ids]
 
     def told(self) -> list[tuple[str, str]]:
         """Kinds and containers of the events so far."""
@@ -529,3 +536,16 @@ def test_containers_from_before(made: Service, guard: Guard, monkeypatch: pytest
     monkeypatch.setattr(BuiltIn, "built_in", False)
     made.containers.take_up()
     assert guard.calls == [("create", "/web", True), ("create", "/web/db", True)]
+
+
+def test_top_and_names(made: Service) -> None:
+    """Documents of few, with what only a live view asks for; page faults are unknown without a memory controller."""
+    for name in ("/a", "/b", "/b/c"):
+        made.containers.create(name, False)
+    found = made.containers.top(Wanted(limit=1, text="c", tree=True))
+    assert [one["name"] for one in found["containers"]] == ["/b/c", "/b", "/"]
+    assert (found["matched"], found["total"]) == (1, len(made.tree.ids)) and found["containers"][0][
+        "page_faults"
+    ] is None
+    assert made.containers.show("/b")["page_faults"] is None
+    assert made.containers.names("/b", False, 9) == ["/b", "/b/c"]

@@ -19,6 +19,7 @@ from containeragent.api import openapi
 from containeragent.api.streams import Handover, Streams
 from containeragent.cgroups import names
 from containeragent.containers.caller import Caller
+from containeragent.containers.ranking import SORTS, Wanted
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
@@ -44,6 +45,7 @@ STATUS = {
     "ENOSPC": "507 Insufficient Storage",
 }
 _RELEASE = ("notify_on_release", "remove_on_release")  # keys of a body
+_DEFAULT_ROWS, _MOST_ROWS = 100, 100_000
 _FAILED = "500 Internal Server Error"
 
 
@@ -74,6 +76,21 @@ class Request:
         if not re.fullmatch("-?[0-9]{1,19}", value):
             raise Refused("EINVAL", f"{key}={value[:40]!r} in the query is not a whole number")
         return int(value)
+
+    def most(self) -> int:
+        """How many to answer with."""
+        most = self.number("limit") if "limit" in self.query else _DEFAULT_ROWS
+        if not 1 <= most <= _MOST_ROWS:
+            raise Refused("EINVAL", f"limit={most} in the query is not between 1 and {_MOST_ROWS}")
+        return most
+
+    def wanted(self) -> Wanted:
+        """Which containers a live view asks for."""
+        sort = self.query.get("sort", SORTS[0])
+        if sort not in SORTS:
+            raise Refused("EINVAL", f"sort={sort[:40]!r} in the query is none of {', '.join(SORTS)}")
+        text = self.query.get("filter", "")
+        return Wanted(sort, self.most(), text, self.flag("tree"), self.flag("all"))
 
     def choice(self, key: str, default: bool) -> bool:
         """A yes-or-no value of the body."""
@@ -111,6 +128,10 @@ class Application:
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/containers"): lambda request: containers.documents(request.flag("all"), request.flag("dead")),
             ("POST", "/v1/containers"): self._create,
+            ("GET", "/v1/top"): lambda request: containers.top(request.wanted()),
+            ("GET", "/v1/names"): lambda request: containers.names(
+                request.query.get("prefix", ""), request.flag("all"), request.most()
+            ),
             ("GET", "/v1/container"): lambda request: containers.show(request.name()),
             ("DELETE", "/v1/container"): self._remove,
             ("GET", "/v1/container/tasks"): self._tasks,

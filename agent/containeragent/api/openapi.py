@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
 from containeragent import __version__
+from containeragent.containers.ranking import SORTS
 from containeragent.events.event import DETAILS
 from containeragent.subsystems.api import HOOKS
 from containeragent.workloads.patterns import Workload
@@ -72,6 +74,7 @@ _SCHEMAS: dict[str, Any] = {
             "remove_on_release": {"type": "boolean"},
             "partial_pages": {"type": "boolean", "description": "pages from before the load are missing"},
             "local": {"type": "object"},
+            "page_faults": {**_NUMBER, "description": "ever (memory.stat pgfault); only of one container, and in Top"},
             "attributes": {
                 "type": "object",
                 "description": "what subsystems add, by SUBSYSTEM.NAME; not in the list of all containers",
@@ -85,6 +88,19 @@ _SCHEMAS: dict[str, Any] = {
             "throttled_seconds": _FRACTION,
         },
         "required": ["name", "cgroup", "id", "page_size", "num_tasks"],
+    },
+    "Top": {
+        "type": "object",
+        "properties": {
+            "matched": {"type": "integer", "description": "containers that the filter lets through"},
+            "total": {"type": "integer", "description": "without the filter"},
+            "containers": {
+                "type": "array",
+                "description": "in order, at most limit; with tree, then those that these are below",
+                "items": _reference("Container"),
+            },
+        },
+        "required": ["matched", "total", "containers"],
     },
     "Event": {
         "type": "object",
@@ -229,6 +245,10 @@ def _parameter(name: str, kind: str, required: bool) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": required, "schema": {"type": kind}}
 
 
+def _choice(name: str, words: Sequence[str]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": {"enum": list(words)}}
+
+
 def _operation(
     summary: str, answer: dict[str, Any], *parameters: dict[str, Any], body: str = "", status: str = "200"
 ) -> dict[str, Any]:
@@ -265,6 +285,26 @@ def document() -> dict[str, Any]:
                     _parameter("dead", "boolean", False),
                 ),
                 "post": _operation("Make a container", container, body="NewContainer", status="201"),
+            },
+            "/v1/top": {
+                "get": _operation(
+                    "The first containers in an order: the most first, or names from a to z",
+                    _reference("Top"),
+                    _choice("sort", SORTS),
+                    _parameter("limit", "integer", False),
+                    _parameter("filter", "string", False),
+                    _parameter("tree", "boolean", False),
+                    _parameter("all", "boolean", False),
+                )
+            },
+            "/v1/names": {
+                "get": _operation(
+                    "The first names, in order, that begin with prefix",
+                    {"type": "array", "items": {"type": "string"}},
+                    _parameter("prefix", "string", False),
+                    _parameter("limit", "integer", False),
+                    _parameter("all", "boolean", False),
+                )
             },
             "/v1/container": {
                 "get": _operation("A container, or the last gone of that name", container, name),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -46,6 +47,13 @@ class Figures:
             return None
         values = {name: int(value) for name, _, value in (line.partition(" ") for line in text.splitlines())}
         return {name: sum(values[field] for field in fields) // page_size for name, fields in _FIELDS.items()}
+
+    def page_faults(self, cgroup: str, cgroup_id: int) -> int | None:
+        """Page faults ever, of the cgroup and below it; None where it has no memory controller."""
+        with self._opened(cgroup, cgroup_id) as directory:
+            text = None if directory is None else _read(directory, STAT)
+        found = re.search(r"^pgfault (\d+)$", text or "", re.MULTILINE)
+        return int(found[1]) if found else None
 
     def active_pages(self, cgroup_ids: Sequence[int], page_size: int) -> dict[int, int]:
         """Pages on active lists of the cgroups, by id, that have a memory controller."""

@@ -21,6 +21,7 @@ from containeragent.containers.caller import Caller
 from containeragent.containers.ended import Ended
 from containeragent.containers.involved import Involved
 from containeragent.containers.moving import Mover
+from containeragent.containers.ranking import Ranking, Wanted
 from containeragent.containers.view import Container, Document, Names
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
@@ -51,6 +52,7 @@ class Containers:
         bus: Bus | None = None,
         ended: Ended | None = None,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
+        page_faults_of: Callable[[str, int], int | None] = lambda *_: None,
         registry: Registry | None = None,
         releases: Releases | None = None,
     ) -> None:
@@ -67,6 +69,8 @@ class Containers:
         self._bus = bus or Bus()
         self._ended = ended or Ended(source, name_rules, self._bus, 0)
         self._workload_of = workload_of
+        self._page_faults_of = page_faults_of
+        self._ranking = Ranking(resolver.paths, name_rules, workload_of)
         root = involved.container(tree, name_rules, ())
         registry = registry or assembly.own(source, tree, limiting.keeper, root, self._bus)
         self._involved = Involved(registry, tree, name_rules, self._bus)
@@ -97,6 +101,20 @@ class Containers:
         dead = [view.dead_document(one, page_size, engine) for one in self._ended.dead(all_cgroups)]
         return sorted(dead + live, key=lambda document: str(document["cgroup"]))
 
+    def top(self, wanted: Wanted) -> Document:
+        """The first containers in an order, with what only a live view asks for; not settled: it costs little."""
+        picked = self._ranking.pick(self._source.snapshot(), wanted)
+        states = self._limiting.states()
+        documents = [self._document(one, states) | self._page_faults(one) for one in picked.containers]
+        return {"matched": picked.matched, "total": picked.total, "containers": documents}
+
+    def _page_faults(self, container: Container) -> Document:
+        return {"page_faults": self._page_faults_of(container.cgroup, container.reading.cgroup_id)}
+
+    def names(self, prefix: str, all_cgroups: bool, limit: int) -> list[str]:
+        """The first names, in order, that begin with `prefix`."""
+        return self._ranking.matching(self._source.snapshot(), prefix, all_cgroups, limit)
+
     def _document(self, container: Container, states: Mapping[int, LimitState]) -> Document:
         if container.managed:
             state, workload = states.get(container.reading.cgroup_id, self._limiting.unlimited()), None
@@ -124,10 +142,11 @@ class Containers:
             if dead is None:
                 raise
             document = view.dead_document(dead, self._source.page_size, self._source.engine)
-            return document | {"attributes": {}}
+            return document | {"page_faults": None, "attributes": {}}
         self._limiting.keeper.refresh(found.reading.cgroup_id)
         attributes = self._attributes(names.parse(found.name)) if found.managed else {}
-        return self._document(found, self._limiting.states()) | {"attributes": attributes}
+        more = self._page_faults(found) | {"attributes": attributes}
+        return self._document(found, self._limiting.states()) | more
 
     def _attributes(self, parts: Parts) -> Document:
         with contextlib.suppress(Refused):  # who refuses a container shows nothing of it
