@@ -14,6 +14,11 @@ case $prefix in # where systemd looks (systemd.unit(5)); an own prefix it does n
     /usr | /usr/local) systemd=$prefix/lib ;;
     *) systemd=/etc ;;
 esac
+declare -rA completions=(
+    [bash]=bash-completion/completions/containerctl
+    [zsh]=zsh/site-functions/_containerctl
+    [fish]=fish/vendor_completions.d/containerctl.fish
+)
 readonly unit_dir=$systemd/systemd/system users_dir=$systemd/sysusers.d
 
 say() { echo "$verb: $*"; }
@@ -64,6 +69,23 @@ install_units() {
         sed "s,/usr/local/,$prefix/,g" "deploy/systemd/$unit" > "$destdir$unit_dir/$unit"
     done
     install -m 644 deploy/systemd/containeragent.sysusers "$destdir$users_dir/containeragent.conf"
+}
+
+install_completions() { # where bash-completion, zsh and fish look below a prefix
+    local shell file
+    for shell in "${!completions[@]}"; do
+        file=$destdir$prefix/share/${completions[$shell]}
+        mkdir -p "${file%/*}"
+        "$python" -m containerctl completion "$shell" > "$file"
+    done
+}
+
+remove_completions() { # folders that are left empty are ours, or nobody's
+    local file
+    for file in "${completions[@]}"; do
+        rm -f "$destdir$prefix/share/$file"
+        (cd "$destdir$prefix/share" 2> /dev/null && rmdir -p --ignore-fail-on-non-empty "${file%/*}" 2> /dev/null) || true
+    done
 }
 
 begin() {
@@ -118,11 +140,13 @@ case $verb in
     install)
         install_tree
         install_units
+        install_completions
         ! under_systemd || begin
         ;;
     uninstall)
         ! under_systemd || end
         remove_files
+        remove_completions
         ! under_systemd || systemctl daemon-reload
         [[ -n $destdir ]] || remove_user
         ;;

@@ -32,6 +32,7 @@ COMMANDS = (
     "events",
     "audit",
     "doctor",
+    "completion",
 )
 
 

@@ -4,11 +4,12 @@
 import click
 
 from containerctl.commands import Settings, command, container_name, task_id
+from containerctl.completion import container_names
 from containerctl.output import emit_json
 
 
 @command("attach web 4711 4712", "attach web 0", "attach --no-move web 4711")
-@click.argument("name", type=container_name)
+@click.argument("name", type=container_name, shell_complete=container_names)
 @click.argument("pids", type=task_id, metavar="PID...", nargs=-1, required=True)
 @click.option("--no-move", is_flag=True, help="Refuse a task that is in another container.")
 @click.pass_obj

@@ -9,6 +9,7 @@ import click
 
 from containerctl.client import Document
 from containerctl.commands import Settings, command, container_name
+from containerctl.completion import container_names
 from containerctl.output import Cell, emit_json, table, value
 
 HEADERS = ("CONTAINER", "COUNTER", "OURS", "KERNEL", "DIFFERENCE", "SOURCE", "NOTE")
@@ -17,7 +18,7 @@ TIMEOUT_SECONDS = 120.0  # it looks at every page of the host, up to three times
 
 
 @command("audit", "audit web", "audit --json | jq -r '.[] | select(any(.counters[]; .difference != 0)) | .name'")
-@click.argument("name", type=container_name, required=False)
+@click.argument("name", type=container_name, shell_complete=container_names, required=False)
 @click.option("--all", "everything", is_flag=True, help="Also cgroups that are not managed.")
 @click.pass_obj
 def audit(settings: Settings, name: str | None, everything: bool) -> int:

@@ -8,12 +8,19 @@ import click
 
 from containerctl.client import Document
 from containerctl.commands import Settings, command, container_name
+from containerctl.completion import container_names
 from containerctl.output import escape, local_time, value
 
 
 @command("events", "events --follow --container shop", "events --json | jq -r 'select(.kind == \"kill\") | .container'")
 @click.option("--follow", is_flag=True, help="Show those to come, as they come, until Ctrl-C.")
-@click.option("--container", type=container_name, metavar="NAME", help="Only of NAME and the containers below it.")
+@click.option(
+    "--container",
+    type=container_name,
+    shell_complete=container_names,
+    metavar="NAME",
+    help="Only of NAME and the containers below it.",
+)
 @click.pass_obj
 def events(settings: Settings, follow: bool, container: str | None) -> None:
     """Show what happened lately: created, removed, attached, limits hit, throttled, killed.

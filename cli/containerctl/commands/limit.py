@@ -7,11 +7,12 @@ import click
 
 from containerctl.client import Failure
 from containerctl.commands import Settings, asked_limits, command, container_name, limit_options
+from containerctl.completion import container_names
 from containerctl.output import emit_json
 
 
 @command("limit web --task-limit 100 --page-limit 512M", "limit web --page-limit max", "limit web --kill-after 30")
-@click.argument("name", type=container_name)
+@click.argument("name", type=container_name, shell_complete=container_names)
 @limit_options
 @click.pass_obj
 def limit(settings: Settings, /, name: str, **options: Any) -> None:

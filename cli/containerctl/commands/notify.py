@@ -4,11 +4,12 @@
 import click
 
 from containerctl.commands import Settings, command, container_name
+from containerctl.completion import container_names
 from containerctl.output import emit_json
 
 
 @command("notify web on", "notify / on", "notify web off --remove-on-release")
-@click.argument("name", type=container_name)
+@click.argument("name", type=container_name, shell_complete=container_names)
 @click.argument("state", type=click.Choice(["on", "off"]))
 @click.option("--remove-on-release/--no-remove-on-release", default=None, help="Remove it then, and run no program.")
 @click.pass_obj

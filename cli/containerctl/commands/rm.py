@@ -4,11 +4,12 @@
 import click
 
 from containerctl.commands import Settings, command, container_name
+from containerctl.completion import container_names
 from containerctl.output import emit_json
 
 
 @command("rm web", "rm --recursive shop")
-@click.argument("name", type=container_name)
+@click.argument("name", type=container_name, shell_complete=container_names)
 @click.option("--recursive", is_flag=True, help="Kill its tasks and remove its children too.")
 @click.pass_obj
 def rm(settings: Settings, name: str, recursive: bool) -> None:

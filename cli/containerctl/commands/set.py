@@ -4,11 +4,12 @@
 import click
 
 from containerctl.commands import Settings, command, container_name
+from containerctl.completion import container_names
 from containerctl.output import emit_json
 
 
 @command("set web cpuset.cpus=0-1 cpuset.mems=0", "set web cpuset.cpus=0 --json | jq .attributes")
-@click.argument("name", type=container_name)
+@click.argument("name", type=container_name, shell_complete=container_names)
 @click.argument("values", metavar="KEY=VALUE...", nargs=-1, required=True)
 @click.pass_obj
 def set(settings: Settings, name: str, values: tuple[str, ...]) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import click
 
 from containerctl.commands import Settings, command, container_name
+from containerctl.completion import container_names
 from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, pairs, size, value, workload
 
 
 @command("show web", "show --json web | jq .num_tasks")
-@click.argument("name", type=container_name)
+@click.argument("name", type=container_name, shell_complete=container_names)
 @click.pass_obj
 def show(settings: Settings, name: str) -> None:
     """Show every counter of the container NAME, and what subsystems add; unknown is `-`.

@@ -5,6 +5,7 @@ import click
 
 from containerctl.client import Document
 from containerctl.commands import Settings, command, container_name
+from containerctl.completion import container_names
 from containerctl.output import UNKNOWN, emit_json, size, table, value
 
 # Header, and key of the document, whose ending is the unit
@@ -23,7 +24,7 @@ COLUMNS = (
 
 
 @command("tasks web", "tasks web | wc -l", "tasks web --stats")
-@click.argument("name", type=container_name)
+@click.argument("name", type=container_name, shell_complete=container_names)
 @click.option("--stats", is_flag=True, help="What the kernel accounts for each: CPU time, delays, peak memory, I/O.")
 @click.pass_obj
 def tasks(settings: Settings, name: str, stats: bool) -> None:
