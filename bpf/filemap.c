@@ -28,13 +28,15 @@ RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
 	struct row *row = row_of(slot);
 	if (!row)
 		return 0;
-	if (word) {
+	if (word & OWNER_ANON) {
 		row->add_from_anon += turned;
-	} else {
-		s64 old = row->add_file;
-		row->add_file = old + turned;
-		publish_column(slot, old, old + turned, 1);
+		return 0;
 	}
+	if (word)
+		adjust(word, -(s64)turned);
+	s64 old = row->add_file;
+	row->add_file = old + turned;
+	publish_column(slot, old, old + turned, 1);
 	return 0;
 }
 
@@ -91,5 +93,7 @@ RAW_TRACEPOINT_PROBE(mm_lru_insertion)
 	u64 turned = retype(frame, folio_pages(folio), word, to);
 	adjust(word, -(s64)turned);
 	adjust(to, turned);
+	if (!(word & OWNER_TYPE))
+		publish_pages(to & SLOT_MASK, turned);
 	return 0;
 }

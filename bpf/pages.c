@@ -104,6 +104,10 @@ RAW_TRACEPOINT_PROBE(mm_page_free)
 {
 	u64 frame = frame_of(ctx->args[0]);
 	u32 order = ctx->args[1], key = frame >> 9, first = frame & (BLOCK_PAGES - 1);
+	if (!(word & OWNER_TYPE)) {
+		adjust(word, -(s64)pages);
+		return;
+	}
 	struct block *block = owners.lookup(&key);
 	if (!block)
 		return 0; /* its allocation was counted as lost */
@@ -122,8 +126,10 @@ RAW_TRACEPOINT_PROBE(mm_page_free)
 /* Every word is counted, so a slot without a page has none. */
 static __always_inline bool named_by_no_word(u32 slot)
 {
-	return !pages_of(slot);
+	struct sums sums = sums_of(slot);
+	return !(sums.anon + sums.file) && !sums.mapped;
 }
 
-/* What the word of a seeded page becomes when it is confirmed. */
-#define CONFIRMED(wanted) ((wanted) & ~OWNER_MAPPED)
+/* As what a seeded page is counted: which page cache is mapped, no event tells afterwards. */
+#define COUNTED(wanted) ((wanted) & ~(OWNER_MAPPED * !!((wanted)&OWNER_TYPE)))
+#define CONFIRMED(counted) (counted)

@@ -26,7 +26,8 @@
 #define OWNER_TYPE (OWNER_ANON | OWNER_FILE | OWNER_SHMEM)
 #define OWNER_SEEDED 0x80000u  /* entered at load; gone with the first event on the page, or when it is confirmed */
 #define OWNER_ZEROED 0x100000u /* allocated zeroed: anonymous for good, page cache and tmpfs clear pages themselves */
-#define OWNER_MAPPED 0x200000u /* page cache that is mapped */
+#define OWNER_MAPPED 0x200000u /* with a type: page cache that is mapped; alone: the kernel's, which programs map */
+#define OWNER_STALE 0x400000u  /* of a frame that was free twice: taken out if it is once more (stale.c) */
 
 #define BLOCK_PAGES 512
 

@@ -18,7 +18,8 @@ static __always_inline void adjust(u32 word, s64 pages)
 static __always_inline void adjust_and_publish(u32 word, s64 pages)
 {
 	adjust(word, pages);
-	publish_pages(word & SLOT_MASK, pages);
+	if (word & OWNER_TYPE)
+		publish_pages(word & SLOT_MASK, pages);
 }
 
 static __always_inline void take_and_publish(u32 word, s64 pages)
@@ -79,12 +80,6 @@ static __always_inline struct sums sums_of(u32 slot)
 			add_row(&sums, row);
 	}
 	return sums;
-}
-
-static __always_inline s64 pages_of(u32 slot)
-{
-	struct sums sums = sums_of(slot);
-	return sums.anon + sums.file;
 }
 
 /*

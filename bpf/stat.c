@@ -233,5 +233,6 @@ static __always_inline bool named_by_no_word(u32 slot)
 	return !ever_counted(slot);
 }
 
-/* What the word of a seeded page becomes when it is confirmed. */
-#define CONFIRMED(wanted) ((wanted)&SLOT_MASK)
+/* As what a seeded page is counted, and what its word becomes when it is confirmed. */
+#define COUNTED(wanted) (wanted)
+#define CONFIRMED(counted) ((counted)&SLOT_MASK)

@@ -36,7 +36,7 @@ int sweep_block(struct bpf_raw_tracepoint_args *ctx)
 /* A wanted word that is not there yet; 0 where something is known. */
 static __always_inline u32 to_seed(u32 word, u32 wanted)
 {
-	return !word && wanted ? wanted | OWNER_SEEDED : 0;
+	return !word && wanted ? COUNTED(wanted) | OWNER_SEEDED : 0;
 }
 
 /* Argument: block. Enter the words in seed_words where nothing is known yet. Run it twice: a pair may be in use. */
@@ -67,7 +67,7 @@ int confirm_block(struct bpf_raw_tracepoint_args *ctx)
 	for (u32 i = 0; block && wanted && i < BLOCK_PAGES; i += 2) {
 		u64 *pair = pair_of(block, i), seen = *(volatile u64 *)pair;
 		bool low = seen & OWNER_SEEDED, high = seen >> 32 & OWNER_SEEDED;
-		u32 low_now = low ? wanted->word[i] : 0, high_now = high ? wanted->word[i + 1] : 0;
+		u32 low_now = low ? COUNTED(wanted->word[i]) : 0, high_now = high ? COUNTED(wanted->word[i + 1]) : 0;
 		u64 next =
 			(u64)(high ? CONFIRMED(high_now) : seen >> 32) << 32 | (low ? CONFIRMED(low_now) : (u32)seen);
 		if (next == seen || __sync_val_compare_and_swap(pair, seen, next) != seen)

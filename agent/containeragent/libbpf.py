@@ -19,6 +19,7 @@ BPF_TRACE_FENTRY = 24
 BPF_TRACE_ITER = 28
 _RETURN_0 = bytes((0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0))  # r0 = 0; exit
 BPF_F_MMAPABLE = 1 << 10
+BPF_MAP_TYPE_RINGBUF = 27
 
 Argument = int | None
 
@@ -127,6 +128,7 @@ class MapInfo:
 
     name: str
     id: int
+    type: int
     value_size: int
     max_entries: int
     flags: int
@@ -136,7 +138,7 @@ def map_info(fd: int) -> MapInfo:
     """What the kernel knows of a map."""
     info = _MapInfo()
     _info(fd, info)
-    return MapInfo(info.name.decode(), info.id, info.value_size, info.max_entries, info.map_flags)
+    return MapInfo(info.name.decode(), info.id, info.type, info.value_size, info.max_entries, info.map_flags)
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,11 @@ def map_memory(fd: int, writable: bool = False) -> mmap.mmap:
     size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
     protection = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
     return mmap.mmap(fd, size, mmap.MAP_SHARED, protection)
+
+
+def map_ring(fd: int) -> mmap.mmap:
+    """A ring's two pages of positions and its data, which are there twice (BPF_MAP_TYPE_RINGBUF), read-only."""
+    return mmap.mmap(fd, 2 * mmap.PAGESIZE + 2 * map_info(fd).max_entries, mmap.MAP_SHARED, mmap.PROT_READ)
 
 
 def map_update(fd: int, key: bytes | None, value: bytes) -> None:

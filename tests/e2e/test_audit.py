@@ -162,6 +162,23 @@ def test_wrong_counters_are_seen(make_agent: MakeAgent) -> None:
         audited(agent)
 
 
+def test_the_agents_own_maps(make_agent: MakeAgent) -> None:
+    """The kernel counts the counters that the agent maps as mapped pages, and so do we; in whole ancestries."""
+    agent = make_agent("--engine", "tracepoint").start()
+    own = Path(f"/proc/{agent.pid}/cgroup").read_text().splitlines()[-1].removeprefix("0::")
+    above = {"/", *(str(path) for path in [Path(own), *Path(own).parents])}
+
+    def off() -> dict[str, Line]:
+        """Of the last look, which is this audit's."""
+        documents = agent.api.call("GET", "/v1/audit", {"all": "true"}).document
+        lines = [(document["cgroup"], document["counters"]) for document in documents if document["cgroup"] in above]
+        mapped = {cgroup: next(line for line in found if line["counter"] == COUNTERS[4]) for cgroup, found in lines}
+        assert set(mapped) == above
+        return {cgroup: line for cgroup, line in mapped.items() if line["difference"]}
+
+    assert not until(off, lambda different: not different, "an audit without a difference in mapped pages")
+
+
 def test_looks_go_on_by_themselves(make_agent: MakeAgent, tmp_path: Path) -> None:
     """What no event tells is fresh without anybody asking, and says how old it is."""
     agent = make_agent("--drift-seconds", "0", "--rescan-percent", "50").start()

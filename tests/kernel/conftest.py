@@ -58,7 +58,7 @@ def engines() -> list[str]:
 
 # Where the memory controller is on v1, the kernel cannot say whose a page was, or take pages of one container away.
 if mountpoints.memory_v1() is not None or "fentry" not in engines():
-    collect_ignore = ["test_pages_swapped.py", "test_seeding.py"]
+    collect_ignore = ["test_pages_swapped.py", "test_pages_of_the_kernel.py", "test_seeding.py"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -38,6 +38,8 @@ NOTHING, IS_ANON, IS_FILE, IS_SHMEM, IS_MAPPED = 0, 0x10000, 0x20000, 0x40000, 0
         (LRU | SWAPBACKED, IS_SHMEM),
         (LRU | SWAPBACKED | MMAP, IS_SHMEM | IS_MAPPED),
         (MMAP | HUGE | HEAD, NOTHING),
+        (MMAP, IS_MAPPED),
+        (MMAP | SLAB, NOTHING),
         (LRU | HUGE, NOTHING),
         (SLAB, NOTHING),
         (BUDDY, NOTHING),
@@ -54,6 +56,13 @@ def test_words() -> None:
     flags = np.array([LRU, LRU | MMAP | ANON, LRU, 0], dtype=np.uint64)
     cgroups = np.array([70, 71, 72, 70], dtype=np.uint64)
     assert wanted_words(flags, cgroups, {70: 3, 71: 4}).tolist() == [IS_FILE | 3, IS_ANON | 4, 0, 0]
+
+
+def test_memory_of_the_kernel_that_is_mapped() -> None:
+    """It counts where the kernel charges it, other than pages of programs, which are the root's then."""
+    flags = np.array([MMAP, MMAP, LRU | MMAP], dtype=np.uint64)
+    cgroups = np.array([70, 0, 0], dtype=np.uint64)
+    assert wanted_words(flags, cgroups, {70: 3, 0: 1}).tolist() == [IS_MAPPED | 3, 0, IS_FILE | IS_MAPPED | 1]
 
 
 def test_tails_are_what_their_heads_are() -> None:

@@ -45,7 +45,7 @@ def count(words: Words, flags: Flags, mapcounts: Flags | None, counts: Counts) -
         "anon": page_flags.are_anon(flags, mapped),
         "file": cached,
         "shmem": cached & ((flags & page_flags.SWAPBACKED) != 0),
-        "mapped": cached & mapped,
+        "mapped": page_flags.are_mapped(flags, mapped),
         "active": page_flags.are_active(flags),
     }
     for at, kind in enumerate(KINDS):

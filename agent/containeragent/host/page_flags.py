@@ -50,6 +50,12 @@ def are_cached(flags: Flags) -> Yes:
 def are_active(flags: Flags) -> Yes:
     """Counted in NR_ACTIVE_ANON or NR_ACTIVE_FILE (memory.stat active_anon and active_file)."""
     found: Yes = (flags & (LRU | ACTIVE | UNEVICTABLE | HUGE)) == (LRU | ACTIVE)
+def are_mapped(flags: Flags, mapped: Yes) -> Yes:
+    """Counted in NR_FILE_MAPPED (memory.stat file_mapped): page cache, and memory of the kernel that a program maps."""
+    found: Yes = mapped & ((flags & (ANON | NEVER_USED_BY_PROGRAMS)) == 0)
+    return found
+
+
     return found
 
 

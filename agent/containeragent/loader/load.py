@@ -8,6 +8,7 @@ this holds the compiler's memory, so it ends afterwards (`containeragent load`).
 from __future__ import annotations
 
 import dataclasses
+import mmap
 import os
 import time
 from collections.abc import Iterable
@@ -127,8 +128,25 @@ def _begin_counting(module: Module, engine: Engine, stamp: Stamp, say: Say) -> S
     return dataclasses.replace(stamp, seeded=True)
 
 
+def _mapped(module: Module) -> list[mmap.mmap]:
+    """Every map that the agent will map and keep, so that the look at pages finds it mapped.
+
+    The kernel counts what programs map of its own memory as mapped too, in the cgroup that it charged: here the one
+    that loads.
+    """
+    found = []
+    for name in KEPT_MAPS:
+        descriptor = module.map_fd(name)
+        info = libbpf.map_info(descriptor)
+        if info.type == libbpf.BPF_MAP_TYPE_RINGBUF:
+            found.append(libbpf.map_ring(descriptor))
+        elif info.flags & libbpf.BPF_F_MMAPABLE and name != "owners":
+            found.append(libbpf.map_memory(descriptor))
+    return found
+
+
 def _seed_pages(module: Module, programs: dict[str, Runnable], stamp: Stamp, say: Say) -> None:
-    maps = CounterMaps.from_descriptors(module.map_fd, stamp, writable=True)
+    maps, _kept = CounterMaps.from_descriptors(module.map_fd, stamp, writable=True), _mapped(module)
     live = np.flatnonzero(maps.slots["state"])
     slot_of = {int(maps.slots["cgroup_id"][slot]): int(slot) for slot in live} | {0: 1}
     before = maps.rows["adjust_anon"].sum(axis=0) + maps.rows["adjust_file"].sum(axis=0)
