@@ -3,16 +3,28 @@
 
 /*
  * Words of new pages that are still there belong to pages whose free was missed (an interrupt freed them inside another
- * free). Their count is mended here, without the ancestors' peaks.
+ * free). Their count is mended here, without the ancestors' peaks. Taken out by exchange, as the agent may be just about
+ * to take them out itself (stale.c): then the second try finds nothing.
  */
+#define TAKE_TRIES 2
+
+static __always_inline u64 take_pair(u64 *pair)
+{
+	for (int i = 0; i < TAKE_TRIES; i++) {
+		u64 seen = *(volatile u64 *)pair;
+		if (!seen || __sync_val_compare_and_swap(pair, seen, 0) == seen)
+			return seen;
+	}
+	return 0;
+}
+
 static __always_inline void mend_words(struct block *block, u32 first, u32 pages)
 {
 	OPAQUE(pages);
 	for (u32 i = 0; i < BLOCK_PAGES && i < pages; i += 2) {
-		u64 *pair = pair_of(block, first + i), stale = *pair;
+		u64 stale = take_pair(pair_of(block, first + i));
 		if (!stale)
 			continue;
-		*pair = 0;
 		adjust(stale, -1);
 		adjust(stale >> 32, -1);
 	}
@@ -40,9 +52,14 @@ static __always_inline void fill_words(struct bpf_raw_tracepoint_args *ctx, stru
 static __always_inline void fill_word(struct block *block, u32 first, u32 word)
 {
 	u32 stale = block->word[first];
+	for (int i = 0; stale && i < TAKE_TRIES; i++) {
+		if (change_word(block, first, stale, word)) {
+			take_and_publish(stale, 1);
+			return;
+		}
+		stale = *(volatile u32 *)&block->word[first];
+	}
 	block->word[first] = word;
-	if (stale)
-		take_and_publish(stale, 1);
 }
 
 /*
@@ -87,6 +104,10 @@ static __always_inline void uncount_freed(u32 word, u64 pages)
 	if (!row)
 		return;
 	s64 old;
+	if (!(word & OWNER_TYPE)) {
+		adjust(word, -(s64)pages);
+		return;
+	}
 	if (word & OWNER_ANON) {
 		old = row->free_anon;
 		row->free_anon = old + pages;
@@ -104,10 +125,6 @@ RAW_TRACEPOINT_PROBE(mm_page_free)
 {
 	u64 frame = frame_of(ctx->args[0]);
 	u32 order = ctx->args[1], key = frame >> 9, first = frame & (BLOCK_PAGES - 1);
-	if (!(word & OWNER_TYPE)) {
-		adjust(word, -(s64)pages);
-		return;
-	}
 	struct block *block = owners.lookup(&key);
 	if (!block)
 		return 0; /* its allocation was counted as lost */

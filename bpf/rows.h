@@ -25,7 +25,8 @@ static __always_inline void adjust_and_publish(u32 word, s64 pages)
 static __always_inline void take_and_publish(u32 word, s64 pages)
 {
 	adjust(word, -pages);
-	carry_pages(word & SLOT_MASK, -pages, false);
+	if (word & OWNER_TYPE)
+		carry_pages(word & SLOT_MASK, -pages, false);
 }
 
 /* After a column of a row went from old to new: tell the ancestors whole batches. */

@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     config.addinivalue_line("markers", "every_engine: on each engine that this kernel lets load, not only the best")
+    config.addinivalue_line("markers", "one_engine(name): on this engine, whichever is preferred")
     config.addinivalue_line("filterwarnings", "ignore:not a bytes object:DeprecationWarning")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -62,10 +63,10 @@ if mountpoints.memory_v1() is not None or "fentry" not in engines():
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests marked `every_engine` run once on each; others on the one that is preferred."""
+    """Tests marked `every_engine` run once on each, with `one_engine` on that one; others on what is preferred."""
     for fixture in {"counting", "small_counting", "own"} & set(metafunc.fixturenames):
-        marked = metafunc.definition.get_closest_marker("every_engine")
-        metafunc.parametrize(fixture, engines() if marked else engines()[:1], indirect=True)
+        every, one = (metafunc.definition.get_closest_marker(name) for name in ("every_engine", "one_engine"))
+        metafunc.parametrize(fixture, one.args if one else engines() if every else engines()[:1], indirect=True)
 
 
 @pytest.fixture(scope="session")

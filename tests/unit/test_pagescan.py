@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from containeragent.counters import pagescan
 from containeragent.counters.pagescan import KINDS, PageScanner
 from containeragent.counters.records import BLOCK_PAGES
+from containeragent.counters.stale import Freed, StaleWords
 from containeragent.host import page_flags
 from containeragent.host.page_flags import (
     ACTIVE,
@@ -23,10 +26,12 @@ from containeragent.host.page_flags import (
     LRU,
     MMAP,
     NOPAGE,
+    SLAB,
     SWAPBACKED,
     SWAPCACHE,
     UNEVICTABLE,
 )
+from containeragent.libbpf import Runnable
 
 BLOCKS, SLOTS = 3 * pagescan._WINDOW_BLOCKS // 2, 16
 OWNER_ANON = 0x10000
@@ -47,14 +52,14 @@ class Frames:
         self.flags[frame : frame + len(flags)] = flags
         self.mapcounts[frame : frame + len(mapcounts)] = mapcounts
 
-    def scanner(self) -> PageScanner:
+    def scanner(self, stale: StaleWords | None = None) -> PageScanner:
         """Over these."""
         (self.folder / "kpageflags").write_bytes(self.flags.tobytes())
         (self.folder / "kpagecount").write_bytes(self.mapcounts.tobytes())
         (self.folder / "owners").write_bytes(self.words.tobytes())
         owners = os.open(self.folder / "owners", os.O_RDONLY)
         try:
-            return PageScanner(owners, BLOCKS, self.folder)
+            return PageScanner(owners, BLOCKS, self.folder, stale)
         finally:
             os.close(owners)
 
@@ -84,6 +89,7 @@ def frames(tmp_path: Path) -> Frames:
         (LRU | ANON | SWAPBACKED, ()),
         (LRU | ACTIVE | ANON | SWAPCACHE | SWAPBACKED, ("active",)),
         (MMAP | ANON | UNEVICTABLE | LRU | ACTIVE, ("anon",)),
+        (MMAP, ("mapped",)),
         (LRU, ("file",)),
         (LRU | MMAP, ("file", "mapped")),
         (LRU | ACTIVE, ("file", "active")),
@@ -93,6 +99,7 @@ def frames(tmp_path: Path) -> Frames:
         (LRU | SWAPBACKED | SWAPCACHE, ()),
         (MMAP | HUGE | LRU | ACTIVE, ()),
         (BUDDY, ()),
+        (SLAB | MMAP, ()),
         (NOPAGE, ()),
     ],
 )
@@ -135,6 +142,28 @@ def test_frames_beyond_the_last_are_nothing(frames: Frames) -> None:
     counts = scanner.look(SLOTS)
     scanner.close()
     assert counts is not None and counts[:, 3].tolist() == [0, 1, 0, 0, 0]
+
+
+def test_free_frames_with_a_word(frames: Frames) -> None:
+    """They are handed on with their words; so is who to ask of one of them again."""
+    last = BLOCKS * BLOCK_PAGES - 1
+    frames.put(5, 3, BUDDY, LRU, SLAB)
+    frames.put(last, 4, BUDDY)
+    frames.flags[9] = BUDDY
+    found: list[dict[int, int]] = []
+    asked: list[bool] = []
+
+    class Stale(StaleWords):
+        def mend(self, freed: Freed, is_freed: Callable[[int], bool]) -> None:
+            found.append(dict(freed))
+            asked.extend(map(is_freed, (5, 6, 7, last)))
+
+    nothing = cast(Runnable, None)
+    scanner = frames.scanner(Stale(nothing, nothing))
+    scanner.look(SLOTS)
+    scanner.close()
+    assert found == [{5: 3 | OWNER_ANON, 7: 3 | OWNER_ANON, last: 4 | OWNER_ANON}]
+    assert asked == [True, False, True, True]
 
 
 def test_a_look_ends_when_it_is_closed(frames: Frames) -> None:

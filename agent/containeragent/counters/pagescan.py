@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from containeragent.counters.records import BLOCK_PAGES, SLOT_MASK
+from containeragent.counters.stale import StaleWords
 from containeragent.host import page_flags
 from containeragent.host.page_flags import Flags
 
@@ -57,8 +59,9 @@ def count(words: Words, flags: Flags, mapcounts: Flags | None, counts: Counts) -
 class PageScanner:
     """Looks at all frames, one look at a time. It keeps its own descriptor of the owner map."""
 
-    def __init__(self, owners: int, blocks: int, proc: Path = Path("/proc")) -> None:
+    def __init__(self, owners: int, blocks: int, proc: Path = Path("/proc"), stale: StaleWords | None = None) -> None:
         self._blocks = blocks
+        self._stale = stale
         self._closing = False
         self._lock = threading.Lock()
         self._flags, self._mapcounts = (
@@ -77,13 +80,21 @@ class PageScanner:
         """Pages by kind (in the order of KINDS) and slot, for slots below `slots`; None when it is being closed."""
         counts: Counts = np.zeros((len(KINDS), slots), dtype=np.int64)
         with self._lock:
+            freed: dict[int, int] = {}
             for first in range(0, self._blocks, _WINDOW_BLOCKS):
                 if self._closing:
                     return None
                 words = self._window(first)
                 for run in _runs(words):
-                    self._count_run(words[run.start : run.stop].reshape(-1), first + run.start, counts)
+                    self._count_run(words[run.start : run.stop].reshape(-1), first + run.start, counts, freed)
+            if self._stale:
+                self._stale.mend(freed, self._is_freed)
         return counts
+
+    def _is_freed(self, frame: int) -> bool:
+        """Whether it is free, or the kernel's own, at this moment."""
+        flags = int.from_bytes(os.pread(self._flags, 8, frame * 8), sys.byteorder)
+        return bool(flags & page_flags.FREED)
 
     def _window(self, first: int) -> Words:
         """Owner words (blocks, pages) from a block on; mapped until the last array over it is gone."""
@@ -92,13 +103,15 @@ class PageScanner:
         memory = mmap.mmap(self._owners, size, mmap.MAP_SHARED, mmap.PROT_READ, offset=first * _BLOCK_BYTES)
         return np.frombuffer(memory, dtype=np.uint32, count=blocks * BLOCK_PAGES).reshape(blocks, BLOCK_PAGES)
 
-    def _count_run(self, words: Words, block: int, counts: Counts) -> None:
-        words = words.copy()  # they change while we look
+    def _count_run(self, live: Words, block: int, counts: Counts, freed: dict[int, int]) -> None:
+        words = live.copy()  # they change while we look
         flags = _read(self._flags, block, len(words))
         large = page_flags.COMPOUND_HEAD | page_flags.COMPOUND_TAIL
         partly = ((flags & large) != 0) & ((flags & page_flags.MMAP) != 0) & (words != 0)
         mapcounts = _read(self._mapcounts, block, len(words)) if partly.any() else None
         count(words, flags, mapcounts, counts)
+        for at in np.flatnonzero((words != 0) & ((flags & page_flags.FREED) != 0) & (words == live)).tolist():
+            freed[block * BLOCK_PAGES + at] = int(words[at])
 
 
 def _runs(words: Words) -> Iterator[range]:

@@ -31,6 +31,7 @@ from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Snapshot
 from containeragent.counters.source import Engine
 from containeragent.counters.sweep import Programs, Sweeper
+from containeragent.counters.stale import StaleWords
 from containeragent.errors import Refused
 from containeragent.host import page_flags
 from containeragent.libbpf import ProgramInfo, Runnable
@@ -71,7 +72,7 @@ class PinnedSource:
         self._descriptors = descriptors
         self._reader = Reader(maps, stamp.engine == "fentry")
         self._settler = Settler()
-        self._scanner = _page_scanner(descriptors["maps"]["owners"], stamp.blocks)
+        self._scanner = _page_scanner(descriptors, stamp.blocks)
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks, unread=self._lock)
         self._ends = Ends(maps.ends, maps.state)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
@@ -265,10 +266,13 @@ class PinnedSource:
             if lock_is_gone:
                 self._locks.enter_context(self.pins.agent_lock())
 
-
-def _page_scanner(owners: int, blocks: int) -> PageScanner | None:
+def _page_scanner(descriptors: dict[str, dict[str, int]], blocks: int) -> PageScanner | None:
+    programs = descriptors["programs"]
+    stale = None
+    if "mark_stale" in programs:  # engine tracepoint, which counts word by word
+        stale = StaleWords(Runnable(programs["mark_stale"]), Runnable(programs["settle_stale"]))
     try:
-        return PageScanner(owners, blocks)
+        return PageScanner(descriptors["maps"]["owners"], blocks, stale=stale)
     except OSError as error:
         log.warning("mapped and active pages are unknown: page frames cannot be looked at: %s", error)
         return None

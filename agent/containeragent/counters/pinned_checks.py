@@ -68,7 +68,8 @@ def _missed(programs: Programs) -> Check:
         "missed runs",
         "unknown",
         f"{shown} inside interrupts, where memory of programs is hardly ever freed",
-        "a page that was freed there counts until its frame is used again; see containeragent_bpf_program_missed_total",
+        "a page that was freed there counts until its frame is used again, or two looks at all pages find it free; see "
+        "containeragent_bpf_program_missed_total and containeragent_rescan_age_seconds",
     )
 
 

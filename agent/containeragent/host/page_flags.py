@@ -18,6 +18,7 @@ HUGE, UNEVICTABLE, NOPAGE = 1 << 17, 1 << 18, 1 << 20
 # What a folio says once, in its head. Until Linux kernel commit dee3d0bef2b0 ("proc: rewrite stable_page_flags()") (in
 # v6.10) the file shows each tail's own word instead, in which some of these bits mean something else.
 _OF_FOLIO = LRU | ACTIVE | SWAPCACHE | SWAPBACKED | UNEVICTABLE
+FREED = BUDDY | SLAB  # free, or the kernel's own since
 NEVER_USED_BY_PROGRAMS = SLAB | BUDDY | HUGE | NOPAGE
 
 Flags = npt.NDArray[np.uint64]
