@@ -22,6 +22,7 @@ from containeragent.counters import pinned_checks
 from containeragent.counters.ends import End, Ends
 from containeragent.counters.hits import LimitHit, limit_notice
 from containeragent.counters.limits import Limits
+from containeragent.counters.kept_pins import KeptPins
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.notices import Notices
 from containeragent.counters.pagescan import PageScanner
@@ -30,8 +31,8 @@ from containeragent.counters.records import NOTICE_LIMIT, SLOT_LIVE
 from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Snapshot
 from containeragent.counters.source import Engine
-from containeragent.counters.sweep import Programs, Sweeper
 from containeragent.counters.stale import StaleWords
+from containeragent.counters.sweep import Programs, Sweeper
 from containeragent.errors import Refused
 from containeragent.host import page_flags
 from containeragent.libbpf import ProgramInfo, Runnable
@@ -55,6 +56,7 @@ class PinnedSource:
         self._locks = contextlib.ExitStack()
         self._managed_id = 0
         self._hear_limits: Callable[[list[LimitHit]], None] = lambda _: None
+        self._kept_pins = KeptPins(pins, self._locks)
         self._listeners: dict[int, Callable[[list[bytes]], None]] = {}
         set_limits = self._open(stamp)
         self._limits = Limits(self._maps, set_limits)
@@ -224,7 +226,7 @@ class PinnedSource:
 
     def checks(self) -> Iterator[Check]:
         """What the programs and their pins need and have."""
-        return pinned_checks.checks(self.pins, self.stamp, self.programs())
+        return pinned_checks.checks(self.pins, self.stamp, self.programs(), self._kept_pins.not_put_back)
 
     def _complete_partial(self) -> None:
         """A container that was there before the load and has no task any more has no unknown anonymous page either."""
@@ -241,8 +243,8 @@ class PinnedSource:
             present = None
         if present is not None and present != self.stamp:
             self._follow(present)
-        elif any(self._descriptors[kind].keys() - set(self.pins.names(kind)) for kind in KINDS):
-            self._restore_pins()
+        else:
+            self._kept_pins.look_after(self._descriptors)
 
     def _follow(self, present: Stamp) -> None:
         """Let go of the replaced programs: they count as long as we hold them."""
@@ -258,13 +260,6 @@ class PinnedSource:
         _close(replaced)
         log.info("the programs were replaced by those of version %s", present.version)
 
-    def _restore_pins(self) -> None:
-        log.error("the pins under %s were removed by someone; they are put back", self.pins.folder)
-        with self.pins.loader_lock():
-            lock_is_gone = not self.pins.agent.is_dir()
-            self.pins.publish(self._descriptors)
-            if lock_is_gone:
-                self._locks.enter_context(self.pins.agent_lock())
 
 def _page_scanner(descriptors: dict[str, dict[str, int]], blocks: int) -> PageScanner | None:
     programs = descriptors["programs"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from containeragent.checks import Check, answer
-from containeragent.host import functions
+from containeragent.host import functions, page_flags
 from containeragent.libbpf import ProgramInfo
 from containeragent.pins import Pins
 from containeragent.stamp import Stamp
@@ -21,9 +21,26 @@ def _btf() -> Check:
     return answer("btf", path.exists(), f"{path}", hint)
 
 
-def _pins(pins: Pins) -> Check:
-    live = pins.loaded()
-    return answer("pins", live, f"{pins.folder}", "counting ends with the agent: `containeragent load`")
+def _pins(pins: Pins, not_put_back: str) -> Check:
+    hint = (
+        "they count only as long as the agent runs: let it write there (ReadWritePaths= of the service), it tries again"
+    )
+    detail = f"{pins.folder}" + (f" was removed and cannot be put back: {not_put_back}" if not_put_back else "")
+    return answer("pins", pins.loaded() and not not_put_back, detail, hint)
+
+
+def _active() -> Check:
+    """Why num_active_pages may be null."""
+    return answer(
+        "active pages",
+        page_flags.tell_active(),
+        "page flags tell them"
+        if page_flags.tell_active()
+        else "page flags do not tell them, because the multi-generational LRU is on "
+        f"(/sys/{page_flags.GENERATIONS}): they are memory.stat's, and null where a cgroup has no memory controller",
+        "give these cgroups the memory controller (+memory in cgroup.subtree_control above them), or have the kernel "
+        f"keep active lists: echo n > /sys/{page_flags.GENERATIONS}",
+    )
 
 
 def _migration(programs: Programs) -> Check:
@@ -82,12 +99,13 @@ def _unprivileged_bpf() -> Check:
     return Check("unprivileged bpf", "yes", f"{path} = {value}; the agent does not need it")
 
 
-def checks(pins: Pins, stamp: Stamp, programs: Programs) -> Iterator[Check]:
-    """All of them."""
+def checks(pins: Pins, stamp: Stamp, programs: Programs, not_put_back: str) -> Iterator[Check]:
+    """All of them; `not_put_back` says why pins that somebody removed are not there again."""
     yield _btf()
-    yield _pins(pins)
+    yield _pins(pins, not_put_back)
     yield _fentry(stamp)
     yield _migration(programs)
     yield _seeded(stamp)
+    yield _active()
     yield _missed(programs)
     yield _unprivileged_bpf()

@@ -21,6 +21,8 @@ _OF_FOLIO = LRU | ACTIVE | SWAPCACHE | SWAPBACKED | UNEVICTABLE
 FREED = BUDDY | SLAB  # free, or the kernel's own since
 NEVER_USED_BY_PROGRAMS = SLAB | BUDDY | HUGE | NOPAGE
 
+GENERATIONS = "kernel/mm/lru_gen/enabled"
+
 Flags = npt.NDArray[np.uint64]
 Yes = npt.NDArray[np.bool_]
 
@@ -48,21 +50,21 @@ def are_cached(flags: Flags) -> Yes:
     return found
 
 
-def are_active(flags: Flags) -> Yes:
-    """Counted in NR_ACTIVE_ANON or NR_ACTIVE_FILE (memory.stat active_anon and active_file)."""
-    found: Yes = (flags & (LRU | ACTIVE | UNEVICTABLE | HUGE)) == (LRU | ACTIVE)
 def are_mapped(flags: Flags, mapped: Yes) -> Yes:
     """Counted in NR_FILE_MAPPED (memory.stat file_mapped): page cache, and memory of the kernel that a program maps."""
     found: Yes = mapped & ((flags & (ANON | NEVER_USED_BY_PROGRAMS)) == 0)
     return found
 
 
+def are_active(flags: Flags) -> Yes:
+    """Counted in NR_ACTIVE_ANON or NR_ACTIVE_FILE (memory.stat active_anon and active_file)."""
+    found: Yes = (flags & (LRU | ACTIVE | UNEVICTABLE | HUGE)) == (LRU | ACTIVE)
     return found
 
 
 def tell_active(sys: Path = Path("/sys")) -> bool:
     """Whether the flags say which pages are active: the multi-generational LRU keeps generations instead."""
     try:
-        return not int((sys / "kernel/mm/lru_gen/enabled").read_text(), 16) & 1
+        return not int((sys / GENERATIONS).read_text(), 16) & 1
     except FileNotFoundError:
         return True
