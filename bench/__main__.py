@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 
-from bench import netlink, overhead, programs, reading, starting
+from bench import idle, netlink, overhead, programs, reading, starting
 from bench.tables import Table
 from containeragent.errors import Refused
 
@@ -18,6 +18,7 @@ BENCHES = {
     "programs": programs.run,
     "starting": starting.run,
     "netlink": netlink.run,
+    "idle": idle.run,
 }
 
 

@@ -5,16 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
-from bench import counting
+from bench import agents, counting
 from bench.tables import Table, quartiles
 from containeragent.host import cgroup2
 from containeragent.loader.load import unload
@@ -22,29 +17,11 @@ from containeragent.loader.load import unload
 TARGET_SECONDS = 2.0
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _first_scrape_seconds(folder: str, root: Path) -> float:
     """Start an agent, wait for its first answer, stop it; what it loaded stays."""
-    address = f"127.0.0.1:{_free_port()}"
-    line = [sys.executable, "-m", "containeragent", "run", "--bpffs", str(counting.OPTIONS.bpffs)]
-    line += ["--socket", f"{folder}/agent.sock", "--metrics-address", address, "--cgroup-root", str(root)]
     begin = time.perf_counter()
-    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as agent:
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/metrics") as answer:
-                answer.read()
-                break
-            if agent.poll() is not None:
-                raise RuntimeError(f"the agent ended with {agent.returncode}")
-            time.sleep(0.005)
-        taken = time.perf_counter() - begin
-        agent.send_signal(signal.SIGTERM)
-    return taken
+    with agents.answering(folder, root):
+        return time.perf_counter() - begin
 
 
 def run(pairs: int) -> Table:

@@ -20,6 +20,7 @@ from tests.e2e.support.agent import Agent
 from tests.e2e.support.http import scrape
 from tests.e2e.support.processes import PYTHON, SLEEP, inside
 from tests.e2e.support.waiting import until
+from tests.kernel.conftest import engines
 from tests.kernel.support.settings import setting
 
 WORKLOAD = """
@@ -162,9 +163,10 @@ def test_wrong_counters_are_seen(make_agent: MakeAgent) -> None:
         audited(agent)
 
 
-def test_the_agents_own_maps(make_agent: MakeAgent) -> None:
+@pytest.mark.parametrize("engine", engines())
+def test_the_agents_own_maps(make_agent: MakeAgent, engine: str) -> None:
     """The kernel counts the counters that the agent maps as mapped pages, and so do we; in whole ancestries."""
-    agent = make_agent("--engine", "tracepoint").start()
+    agent = make_agent("--engine", engine).start()
     own = Path(f"/proc/{agent.pid}/cgroup").read_text().splitlines()[-1].removeprefix("0::")
     above = {"/", *(str(path) for path in [Path(own), *Path(own).parents])}
 

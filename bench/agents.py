@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An agent to be measured, on pins and a cgroup of the bench's own."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import counting
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def answering(folder: str, root: Path) -> Iterator[int]:
+    """The id of one that has answered its first scrape; it ends afterwards, and what it loaded stays."""
+    address = f"127.0.0.1:{free_port()}"
+    line = [sys.executable, "-m", "containeragent", "run", "--bpffs", str(counting.OPTIONS.bpffs)]
+    line += ["--socket", f"{folder}/agent.sock", "--metrics-address", address, "--cgroup-root", str(root)]
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as agent:
+        try:
+            while True:
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/metrics") as answer:
+                    answer.read()
+                    break
+                if agent.poll() is not None:
+                    raise RuntimeError(f"the agent ended with {agent.returncode}")
+                time.sleep(0.005)
+            yield agent.pid
+        finally:
+            agent.send_signal(signal.SIGTERM)
+            agent.wait(timeout=60)  # also when interrupted: then `with` does not
