@@ -21,8 +21,8 @@ from containeragent.checks import Check
 from containeragent.counters import pinned_checks
 from containeragent.counters.ends import End, Ends
 from containeragent.counters.hits import LimitHit, limit_notice
-from containeragent.counters.limits import Limits
 from containeragent.counters.kept_pins import KeptPins
+from containeragent.counters.limits import Limits
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.notices import Notices
 from containeragent.counters.pagescan import PageScanner
