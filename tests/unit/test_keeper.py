@@ -96,6 +96,25 @@ def test_without_a_controller_nobody_holds_it(host: Host) -> None:
     assert (host.state(WEB).tasks_mode, host.state(WEB).pages_mode) == ("kernel", None)
 
 
+def test_a_controller_vanishes(host: Host) -> None:
+    """The programs hold the limit then; hits are not lost, whoever looks first; it is told."""
+    host.source.denies_forks = False
+    host.keeper.change(WEB, {"task_limit": 5})
+    for file in ("pids.events.local", "pids.events"):
+        (host.web / file).write_text("max 7")
+    until(lambda: host.state(WEB).hits.tasks, 7)
+    for file in ("pids.events.local", "pids.events", "pids.max"):
+        (host.web / file).unlink()
+    (host.web / "cgroup.controllers").write_text("memory")
+    identity = host.web.stat().st_ino
+    host.keeper.refresh(identity)
+    for _ in range(5):
+        host.keeper.upkeep()
+    assert (host.state(WEB).tasks_mode, host.state(WEB).pages_mode) == ("agent", "kernel")
+    assert host.state(WEB).hits.tasks == 7 and host.source.limited[-1] == (identity, 5, None)
+    assert ("mode", WEB, {"limit": "tasks", "mode": "agent"}) in host.told
+
+
 def test_hits_are_told_when_the_kernel_counts_them(host: Host) -> None:
     """Nobody asks for them."""
     host.keeper.change(WEB, {"task_limit": 5})

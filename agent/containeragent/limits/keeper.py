@@ -178,7 +178,7 @@ class Keeper:
         with self._lock:
             before = self._entries.get(identity)
             counts = self._kernel.counts(parts)
-            if before is None or before.counts == counts:
+            if before is None or before.counts == counts or _fewer(counts.hits, before.counts.hits):
                 return
             after = self._entries[identity] = replace(before, counts=counts)
         self._tell(identity, before.counts, after)
@@ -270,6 +270,11 @@ class Keeper:
                     "the limit of %s of container %s was held by: %s; now: %s", limit, join(entry.parts), was, now
                 )
                 self.publish(MODE, entry.parts, limit=limit, mode=now)
+
+
+def _fewer(now: Hits, before: Hits) -> bool:
+    """The kernel never counts back: a controller has vanished, and what it had counted is still wanted."""
+    return (now.tasks or 0) < (before.tasks or 0) or (now.pages or 0) < (before.pages or 0)
 
 
 def _more(before: Counts, after: Counts, limit: str) -> bool:
