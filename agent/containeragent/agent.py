@@ -26,7 +26,7 @@ from containeragent.api.server import Server, UnixServer, tcp_server
 from containeragent.api.streams import Streams
 from containeragent.cgroups import root as cgroup_root
 from containeragent.cgroups.figures import Figures
-from containeragent.cgroups.names import join
+from containeragent.cgroups.naming import Names
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.config import Config
@@ -35,7 +35,6 @@ from containeragent.containers.audit import Auditor
 from containeragent.containers.ended import Ended
 from containeragent.containers.forgetting import Forgetter
 from containeragent.containers.service import Containers
-from containeragent.containers.view import Names
 from containeragent.counters.records import NOTICE_ENDED
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
@@ -63,12 +62,13 @@ def _services(
     mount = cgroup2.mount_point()
     managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
-    resolver, tree = PathResolver(mount), Tree(managed)
+    resolver, tree = PathResolver(mount), Tree(managed, names)
+    tree.load_names()
     source.manage(managed.stat().st_ino)
     limiting = Limiting(
-        tree,
+        Tree(managed, title=names.name),
         source,
-        cgroup_of=names.cgroup,
+        cgroup_of=names.path,
         publish=functools.partial(_publish, bus, names),
         because=lambda cgroup_id, why: ended.because(cgroup_id, why),  # noqa: PLW0108
         throttle_max_seconds=config.throttle_max_seconds,
@@ -128,8 +128,8 @@ def _services(
     return [api, scrape], rescanner, limiting
 
 
-def _publish(bus: Bus, names: Names, kind: str, parts: Parts, **details: Any) -> None:
-    bus.publish(kind, join(parts), names.cgroup(parts), **details)
+def _publish(bus: Bus, names: Names, kind: str, directories: Parts, **details: Any) -> None:
+    bus.publish(kind, names.name(directories), names.path(directories), **details)
 
 
 def _start(server: Server) -> None:

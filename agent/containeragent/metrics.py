@@ -18,9 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from containeragent import __version__
+from containeragent.cgroups.naming import Names
 from containeragent.containers.audit import Audit
 from containeragent.containers.ended import Ended
-from containeragent.containers.view import Dead, Names
+from containeragent.containers.view import Dead
 from containeragent.counters.ends import last_snapshot
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.counters.source import Source
@@ -134,7 +135,8 @@ class ContainerCollector(Collector):
         yield from limit_metrics.families(limited, self._source.page_size)
         left = self._series_cap - (len(labels) + len(shown)) * _PER_CONTAINER - limits_series
         yield from drift_families(self._drift(), left)
-        yield from self._about_itself(snapshot, len(snapshot) - len(chosen) + len(dead) - len(shown))
+        dropped = len(snapshot) - len(chosen) + len(dead) - len(shown)
+        yield from self._about_itself(snapshot, dropped, sum(map(self._is_managed, paths)))
         yield _gauge("collect_seconds", "Time this scrape took to collect.", time.perf_counter() - started)
 
     def _dead(self, living: set[str]) -> list[Dead]:
@@ -155,7 +157,11 @@ class ContainerCollector(Collector):
             info.add_metric(known + _workload_labels(self._workload_of(path) if name is None else None), 1)
         return info
 
-    def _about_itself(self, snapshot: Snapshot, dropped: int) -> Iterator[Metric]:
+    def _is_managed(self, path: str | None) -> bool:
+        name = None if path is None or self._names.is_leaf(path) else self._names.managed(path)
+        return name not in (None, "/")
+
+    def _about_itself(self, snapshot: Snapshot, dropped: int, managed: int) -> Iterator[Metric]:
         health, engine = snapshot.health, self._source.engine
         yield _labelled("build_info", "Version of the agent.", {"version": __version__})
         why = {"reason": self._source.reason} if self._source.reason else {}
@@ -166,6 +172,7 @@ class ContainerCollector(Collector):
             age = time.monotonic() - snapshot.pages_seen_at
             yield _gauge("rescan_age_seconds", "Age of what no event tells: mapped and active memory.", age)
         yield _gauge("containers", "Cgroups that are counted.", len(snapshot))
+        yield _gauge("containers_managed", "Containers under the cgroup root, it left out.", managed)
         yield from self._of_releases()
         yield _gauge("containers_dropped", "Cgroups left out of this scrape by series_cap.", dropped)
         if health.slots is not None:

@@ -19,6 +19,7 @@ COMMANDS = (
     "run",
     "create",
     "rm",
+    "rename",
     "ls",
     "show",
     "top",

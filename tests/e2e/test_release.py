@@ -75,13 +75,23 @@ class Program:
         assert sorted(self.runs()) == sorted(names)
 
 
+def serves_metrics(agent: Agent) -> bool:
+    """They come a moment after the API."""
+    try:
+        return bool(scrape(agent.address))
+    except OSError:
+        return False
+
+
 @pytest.fixture(scope="module", params=["auto", "netlink"])
 def module_agent(request: pytest.FixtureRequest) -> Iterator[Agent]:
     """With a release agent, on each kind of engine."""
     made = Agent("--engine", request.param)
     made.options += ("--release-agent", str(Program(made.folder).path))
     try:
-        yield made.start()
+        made.start()
+        until(lambda: serves_metrics(made), bool, "its metrics")
+        yield made
     finally:
         made.close()
 
@@ -276,11 +286,14 @@ def test_who_comes_back_is_left_alone(agent: Agent, program: Program) -> None:
 )
 def test_a_program_that_fails(agent: Agent, program: Program, spoil: Any, words: str) -> None:
     """An event says why, a metric counts; the agent goes on."""
-    before = released(agent)
+    before, known = released(agent), len(events(agent, "/failing", "release_failed"))
     agent.ctl("create", "--notify-on-release", "failing").ok()
     spoil(program)
     run_through(agent.path("failing"))
-    event = until(lambda: events(agent, "/failing", "release_failed"), bool, "the failure")[-1]
+    failures = until(
+        lambda: events(agent, "/failing", "release_failed"), lambda found: len(found) > known, "the failure"
+    )
+    event = failures[-1]
     assert words in event["message"] and event["details"]["exit_status"] == (3 if "3" in words else None)
     until(lambda: released(agent)["failed"] - before["failed"], lambda number: number == 1, "it is counted")
     Program(agent.folder)

@@ -90,6 +90,7 @@ class Client:
             '{"name": "/a", "notify_on_release": false, "remove_on_release": true}',
             ("create", "/a", False, {}, False, True),
         ),
+        ("POST", "/v1/container/rename", "name=/a", '{"to": "/b"}', ("rename", "/a", "/b")),
         ("POST", "/v1/container/notify", "name=/a", '{"notify_on_release": true}', ("notify", "/a", True, None)),
         ("POST", "/v1/container/notify", "name=/a", '{"remove_on_release": false}', ("notify", "/a", None, False)),
         ("GET", "/v1/container", "name=/a%2Fb", "", ("show", "/a/b")),

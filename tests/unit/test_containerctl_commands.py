@@ -113,6 +113,7 @@ HAPPY: list[tuple[list[str], str, Any, Any, str]] = [
         WEB,
         "",
     ),
+    (["rename", "web", "/www"], "POST /v1/container/rename?name=%2Fweb", {"to": "/www"}, WEB, ""),
     (["notify", "web", "on"], "POST /v1/container/notify?name=%2Fweb", {"notify_on_release": True}, WEB, ""),
     (
         ["notify", "/", "off", "--no-remove-on-release"],
@@ -419,6 +420,7 @@ def test_an_agent_that_does_not_answer(tmp_path: Path) -> None:
         (["create"], "Missing argument 'NAME'", "see containerctl create --help"),
         (["create", "a", "b"], "unexpected extra argument", "see containerctl create --help"),
         (["create", "--quota", "1G", "a"], "--quota", "see containerctl create --help"),
+        (["rename", "web"], "Missing argument 'NEW'", "see containerctl rename --help"),
         (["notify", "web"], "Missing argument '{on|off}'", "see containerctl notify --help"),
         (["rm", ""], "cannot be empty", "see containerctl rm --help"),
         (["attach", "web"], "Missing argument 'PID...'", "see containerctl attach --help"),

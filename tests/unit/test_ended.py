@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from containeragent.cgroups.naming import Names
 from containeragent.containers.ended import BY_SOMEBODY, WHILE_AWAY, Ended
-from containeragent.containers.view import Names, dead_document
+from containeragent.containers.view import dead_document
 from containeragent.counters.source import Engine
 from containeragent.events.bus import Bus
 from tests.unit.snapshots import PAGE_BYTES, FakeSource, end, snapshot

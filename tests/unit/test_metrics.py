@@ -10,9 +10,9 @@ import pytest
 from prometheus_client import generate_latest, parser
 
 from containeragent import metrics
+from containeragent.cgroups.naming import Names
 from containeragent.containers.audit import Line
 from containeragent.containers.ended import Ended
-from containeragent.containers.view import Names
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
 from containeragent.events.bus import Bus

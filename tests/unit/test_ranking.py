@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from containeragent.cgroups.naming import Names
 from containeragent.containers.ranking import Ranking, Wanted
-from containeragent.containers.view import Names
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.workloads.patterns import Workload
 from tests.unit.snapshots import snapshot

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from containeragent.cgroups import attributes
+from containeragent.cgroups.naming import Names
 from containeragent.cgroups.tree import Parts, Tree
-from containeragent.containers.view import Names
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.release import flags as kept

@@ -12,6 +12,7 @@ import pytest
 
 from containeragent.cgroups.figures import Figures
 from containeragent.cgroups.names import join
+from containeragent.cgroups.naming import Names
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Tree
 from containeragent.containers import involved
@@ -19,7 +20,6 @@ from containeragent.containers.audit import Auditor
 from containeragent.containers.caller import Caller
 from containeragent.containers.ranking import Wanted
 from containeragent.containers.service import Containers
-from containeragent.containers.view import Names
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.host import cgroup2, process
@@ -52,6 +52,23 @@ class FakeTree:
         if parts not in self.ids:
             raise Refused("ENOENT", f"no {join(parts)}")
         return self.ids[parts]
+
+    def directories(self, parts: Parts) -> Parts:
+        return parts
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        if new in self.ids:
+            raise Refused("EEXIST", "exists")
+        self.identity(old)
+        self.ids = {
+            (new + known[len(old) :] if known[: len(old)] == old else known): i for known, i in self.ids.items()
+        }
+
+    def forget_gone(self) -> None:
+        pass
+
+    def remove_nameless(self, parts: Parts) -> None:
+        self.identity(parts)
 
     def leaf_identity(self, parts: Parts) -> int | None:
         return None
@@ -115,6 +132,9 @@ class FakeKeeper:
 
     def unlimited(self) -> LimitState:
         return LimitState(Limits(task_limit=5), "kernel", None, Hits(2, 3), Hits(1, None))
+
+    def parts_of(self, path: str) -> Parts:
+        return (path.rpartition("/")[2],)
 
     def change(self, parts: Parts, asked: dict[str, Any]) -> None:
         if "bad" in asked or "bad" in asked.values():
@@ -258,6 +278,36 @@ def test_remove(made: Service) -> None:
     assert made.containers.remove("/web", True, ROOT) == ["/web/a/x", "/web/a", "/web"]
     for recursive in (True, False):
         assert code(made.containers.remove, "/", recursive, ROOT) == "EBUSY"
+
+
+def test_rename(made: Service) -> None:
+    """What is below it is below the new name; one event."""
+    made.containers.create("/web/db", False)
+    assert made.containers.rename("web", "/www")["name"] == "/www"
+    assert set(made.tree.ids) == {(), ("www",), ("www", "db")}
+    (event,) = [event for event in made.bus.recent(lambda _: True) if event.kind == "renamed"]
+    assert (event.container, event.details) == ("/web", {"to": "/www"}) and event.message == "renamed to /www"
+
+
+@pytest.mark.parametrize(
+    "old, new, errno",
+    [
+        ("/", "/a", "EBUSY"),
+        ("/web", "/", "EINVAL"),
+        ("/web", "/a/b", "EINVAL"),
+        ("/web/db", "/db", "EINVAL"),
+        ("/web", "/-a", "EINVAL"),
+        ("/nowhere", "/a", "ENOENT"),
+        ("/web", "/other", "EEXIST"),
+        ("/web", "/web", "EEXIST"),
+    ],
+)
+def test_rename_refuses(made: Service, old: str, new: str, errno: str) -> None:
+    """Nothing is different then."""
+    made.containers.create("/other", False)
+    made.containers.create("/web/db", False)
+    assert code(made.containers.rename, old, new) == errno
+    assert set(made.tree.ids) == {(), ("web",), ("other",), ("web", "db")}
 
 
 def test_others_tasks_are_not_ended(made: Service) -> None:

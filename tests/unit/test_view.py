@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from containeragent.containers.view import Container, Names, containers, document, with_leaf
+from containeragent.cgroups.naming import Names
+from containeragent.containers.view import Container, containers, document, with_leaf
 from containeragent.counters.source import Engine
 from tests.unit.snapshots import reading, snapshot
 

@@ -141,6 +141,7 @@ class Application:
             ),
             ("POST", "/v1/container/attributes"): self._set,
             ("GET", "/v1/subsystems"): lambda request: containers.subsystems(),
+            ("POST", "/v1/container/rename"): self._rename,
             ("POST", "/v1/container/notify"): self._notify,
             ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
             ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
@@ -157,6 +158,11 @@ class Application:
         limits = {key: value for key, value in request.body.items() if key not in ("name", "parents", *_RELEASE)}
         notify, remove = request.maybe("notify_on_release"), bool(request.maybe("remove_on_release"))
         return self._containers.create(request.body["name"], request.choice("parents", False), limits, notify, remove)
+
+    def _rename(self, request: Request) -> Any:
+        if not isinstance(request.body.get("to"), str):
+            raise Refused("EINVAL", 'the body has no "to", for example {"to": "/web2"}')
+        return self._containers.rename(request.name(), request.body["to"])
 
     def _notify(self, request: Request) -> Any:
         notify, remove = request.maybe("notify_on_release"), request.maybe("remove_on_release")

@@ -233,6 +233,11 @@ _SCHEMAS: dict[str, Any] = {
         "required": ["name"],
     },
     "Limits": {"type": "object", "properties": _LIMITS},
+    "NewName": {
+        "type": "object",
+        "properties": {"to": {"type": "string", "description": "below the same parent", "examples": ["/web2"]}},
+        "required": ["to"],
+    },
     "Release": {"type": "object", "description": "Flags; null or absent is as it is.", "properties": _RELEASE},
 }
 
@@ -321,6 +326,7 @@ def document() -> dict[str, Any]:
             "/v1/subsystems": {
                 "get": _operation("The subsystems", {"type": "array", "items": _reference("Subsystem")})
             },
+            "/v1/container/rename": {"post": _operation("Give it another name", container, name, body="NewName")},
             "/v1/container/notify": {
                 "post": _operation("What to do when nothing is left in it", _reference("Release"), name, body="Release")
             },

@@ -9,7 +9,7 @@ LEAF = "-tasks"  # holds a container's tasks where cgroup v2 wants them in a lea
 AGENT = "-agent"  # holds the agent itself where it runs inside the cgroup root
 OWN = (LEAF, AGENT)
 
-_COMPONENT_BYTES = 255  # NAME_MAX
+COMPONENT_BYTES = 255  # NAME_MAX
 _NAME_BYTES = 3072  # so that the path with the mount point and a control file stays below PATH_MAX
 # Controllers of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst): their control files begin with these words.
 _CONTROLLERS = frozenset(
@@ -34,8 +34,8 @@ def _check_component(name: str, part: str) -> None:
         size = len(part.encode())
     except UnicodeEncodeError:
         raise _refuse(name, "it is not UTF-8") from None
-    if size > _COMPONENT_BYTES:
-        raise _refuse(name, f"a component has {size} bytes, {_COMPONENT_BYTES} are allowed")
+    if size > COMPONENT_BYTES:
+        raise _refuse(name, f"a component has {size} bytes, {COMPONENT_BYTES} are allowed")
     if part.startswith("-"):
         raise _refuse(name, "a component begins with a dash")
     word, dot, _ = part.partition(".")

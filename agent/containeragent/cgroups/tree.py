@@ -10,58 +10,72 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
+import logging
 import os
 import select
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from containeragent.cgroups.names import LEAF, OWN, join
+from containeragent.cgroups import attributes, naming
+from containeragent.cgroups.names import COMPONENT_BYTES, LEAF, OWN, join, parse
+from containeragent.cgroups.naming import Names
 from containeragent.errors import Refused
+
+log = logging.getLogger(__name__)
 
 PROCS = "cgroup.procs"
 THREADS = "cgroup.threads"
 EVENTS = "cgroup.events"
 KILL = "cgroup.kill"
 
-Parts = tuple[str, ...]
+Parts = naming.Parts
+NAME = "name"  # attribute of a renamed container
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KILL_SECONDS = 10.0
 
 
-def _gone(parts: Parts) -> Refused:
-    return Refused("ENOENT", f"there is no container {join(parts)}; see containerctl ls")
+def _gone(name: str) -> Refused:
+    return Refused("ENOENT", f"there is no container {name}; see containerctl ls")
 
 
 class Tree:
     """Containers under one cgroup directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, names: Names | None = None, title: Callable[[Parts], str] = join) -> None:
+        """`names` knows which containers are renamed, after `load_names`.
+
+        Without, parts are the names of directories, which last as long as the container; `title` is what to call it.
+        """
         self.root = root
+        self.title = title
+        self.names = names or Names("")
         self._root = os.open(root, _DIRECTORY)
 
     @contextlib.contextmanager
     def opened(self, parts: Parts) -> Iterator[int]:
         """Descriptor of a container's directory."""
-        with self.opened_directory(parts) as descriptor:
+        with self.opened_directory(self.directories(parts), parts) as descriptor:
             yield descriptor
 
     @contextlib.contextmanager
-    def opened_directory(self, parts: Parts) -> Iterator[int]:
-        """The same, by the names of directories."""
+    def opened_directory(self, directories: Parts, named: Parts | None = None) -> Iterator[int]:
+        """The same, by the names of directories; errors have the name `named`."""
+        shown = self.title(directories) if named is None else join(named)
         descriptor = os.dup(self._root)
         try:
-            for part in parts:
+            for part in directories:
                 below = os.open(part, _DIRECTORY, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
             yield descriptor
         except (FileNotFoundError, NotADirectoryError):
-            raise _gone(parts) from None
+            raise _gone(shown) from None
         except OSError as error:
             if error.errno == errno.ENODEV:
-                raise Refused("ENODEV", f"container {join(parts)} was removed meanwhile") from None
-            raise Refused.of_errno(error.errno or errno.EIO, f"container {join(parts)}") from None
+                raise Refused("ENODEV", f"container {shown} was removed meanwhile") from None
+            raise Refused.of_errno(error.errno or errno.EIO, f"container {shown}") from None
         finally:
             os.close(descriptor)
 
@@ -69,6 +83,49 @@ class Tree:
         """The cgroup's id."""
         with self.opened(parts) as directory:
             return os.fstat(directory).st_ino
+
+    def directories(self, parts: Parts) -> Parts:
+        """The names of the directories that a container is, or would be; refused when another container is there."""
+        found = self.names.directories(parts, self._identify)
+        if found is None:
+            raise _gone(join(parts))
+        return found
+
+    def _identify(self, directories: Parts) -> int | None:
+        try:
+            return self.directory_identity(directories)
+        except Refused:
+            return None
+
+    def load_names(self) -> None:
+        """Take up the names that are kept on the cgroups."""
+        for directories, directory in self.walk():
+            name = attributes.read(directory).get(NAME)
+            if not directories or name is None:
+                continue
+            try:
+                if parse("/" + name) != (name,) or self.names.has((*directories[:-1], name)):
+                    raise Refused("EEXIST", f"{name!r} is the name of another")
+                self.names.rename(directories, os.fstat(directory).st_ino, name)
+            except Refused as refused:
+                log.error("the name that is kept on cgroup %s is not taken: %s", join(directories), refused.message)
+
+    def forget_gone(self) -> None:
+        """Names of renamed containers that somebody else removed."""
+        self.names.forget_gone(self._identify)
+
+    def rename(self, old: Parts, new: Parts) -> None:
+        """Give a container another name below the same parent. Its directory, and all that is in it, stay."""
+        place = self.directories(old)
+        if self._exists(new):
+            raise Refused("EEXIST", f"container {join(old)} was not renamed: {join(new)} exists already")
+        with self.opened(old) as directory:
+            attributes.put(directory, NAME, None if place[-1] == new[-1] else new[-1])
+            self.names.rename(place, os.fstat(directory).st_ino, new[-1])
+
+    def _exists(self, parts: Parts) -> bool:
+        place = self.names.directories(parts, self._identify)
+        return place is not None and self._identify(place) is not None
 
     def directory_identity(self, directories: Parts) -> int:
         """The id of the cgroup in a place."""
@@ -105,19 +162,44 @@ class Tree:
         return self.identity(parts)
 
     def _make(self, parent: int, parts: Parts) -> None:
+        above = self.directories(parts[:-1])
+        place = self.names.directories(parts, self._identify)
+        taken = Refused("EEXIST", f"container {join(parts)} exists already")
+        if place is None:
+            self._make_elsewhere(parent, above, parts)
+        elif place[-1] != parts[-1] or not _mkdir(parent, parts[-1], parts):
+            raise taken
+
+    def _make_elsewhere(self, parent: int, above: Parts, parts: Parts) -> None:
+        """The directory of that name is that of a renamed container, so it gets another, which nobody can ask for."""
+        candidates = (f"-{number}.{parts[-1]}".encode()[:COMPONENT_BYTES] for number in itertools.count(2))
+        name = next(name for raw in candidates if _mkdir(parent, name := raw.decode(errors="ignore"), parts))
+        made = os.open(name, _DIRECTORY, dir_fd=parent)
         try:
-            os.mkdir(parts[-1], 0o755, dir_fd=parent)
-        except FileExistsError:
-            raise Refused("EEXIST", f"container {join(parts)} exists already") from None
-        except OSError as error:
-            limit = "cgroup.max.depth or cgroup.max.descendants of a parent allows no more"
-            hint = limit if error.errno == errno.EAGAIN else ""
-            raise Refused.of_errno(error.errno or errno.EIO, f"container {join(parts)} was not made", hint) from None
+            attributes.put(made, NAME, parts[-1])
+            self.names.rename((*above, name), os.fstat(made).st_ino, parts[-1])
+        except OSError:
+            os.rmdir(name, dir_fd=parent)
+            raise
+        finally:
+            os.close(made)
 
     def children(self, parts: Parts) -> list[str]:
         """Names of the containers directly below."""
         with self.opened(parts) as directory:
-            return sorted(name for name in folders(directory) if name not in OWN)
+            return sorted(name for _, name in self._below(parts, directory) if name is not None)
+
+    def _below(self, parts: Parts, directory: int) -> list[tuple[str, str | None]]:
+        """Directories and names of what is directly below."""
+        above = self.directories(parts)
+        found = [(name, self.names.parts((*above, name))) for name in folders(directory) if name not in OWN]
+        return [(folder, below[-1] if below else None) for folder, below in found]
+
+    def remove_nameless(self, parts: Parts) -> None:
+        """Remove what others made directly below with the name of a renamed container; nothing runs in it any more."""
+        with self.opened(parts) as directory:
+            for folder in [folder for folder, name in self._below(parts, directory) if name is None]:
+                _remove_all(directory, folder)
 
     def remove(self, parts: Parts) -> None:
         """Remove a container that has neither tasks nor children."""
@@ -137,7 +219,7 @@ class Tree:
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(LEAF, dir_fd=directory)
             try:
-                os.rmdir(parts[-1], dir_fd=parent)
+                os.rmdir(self.directories(parts)[-1], dir_fd=parent)
             except OSError as error:
                 if error.errno == errno.EBUSY:
                     raise Refused("EBUSY", f"container {join(parts)} is in use again; try once more") from None
@@ -209,6 +291,29 @@ def _walk(directories: Parts, directory: int) -> Iterator[tuple[Parts, int]]:
                 yield from _walk((*directories, name), below)
             finally:
                 os.close(below)
+
+
+def _mkdir(parent: int, name: str, parts: Parts) -> bool:
+    """Make a directory for a container; False if there is one."""
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        limit = "cgroup.max.depth or cgroup.max.descendants of a parent allows no more"
+        hint = limit if error.errno == errno.EAGAIN else ""
+        raise Refused.of_errno(error.errno or errno.EIO, f"container {join(parts)} was not made", hint) from None
+    return True
+
+
+def _remove_all(parent: int, folder: str) -> None:
+    below = os.open(folder, _DIRECTORY, dir_fd=parent)
+    try:
+        for name in folders(below):
+            _remove_all(below, name)
+    finally:
+        os.close(below)
+    os.rmdir(folder, dir_fd=parent)
 
 
 def _some(number: int, noun: str, plural: str) -> str:

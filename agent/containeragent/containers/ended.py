@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from containeragent.containers.view import Dead, Document, Names
+from containeragent.cgroups.naming import Names
+from containeragent.containers.view import Dead, Document
 from containeragent.counters.ends import End
 from containeragent.counters.source import Source
 from containeragent.events.bus import Bus
@@ -70,6 +71,7 @@ class Ended:
             with self._lock:  # without a slot of its own it leaves no record
                 if cgroup_id in self._expected and tell:
                     self._bus.publish(REMOVED, self._names.managed(cgroup) or cgroup, cgroup, reason=reason)
+            self._names.forget(cgroup_id)
         finally:
             with self._lock:
                 self._expected.pop(cgroup_id, None)
@@ -99,7 +101,7 @@ class Ended:
         cgroup = self._path(end)
         if cgroup is None or self._names.is_leaf(cgroup):
             return
-        name, in_grace = self._names.managed(cgroup), end.died_at + self._grace > time.time()
+        name, in_grace = self._names.managed(cgroup, end.cgroup_id), end.died_at + self._grace > time.time()
         reason, tell = self._reason(end)
         limits = self._last_limits(end)
         dead = Dead(cgroup if name is None else name, cgroup, name is not None, end, reason, limits)
@@ -107,6 +109,7 @@ class Ended:
             self._source.explain(end, reason)
             if tell and dead.managed and (in_grace or end.died_ns >= self._started_ns):
                 self._bus.publish(REMOVED, dead.name, cgroup, reason=reason, **last_numbers(end))
+        self._names.forget(end.cgroup_id)
         if in_grace:
             self._keep(dead)
 

@@ -11,8 +11,9 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from containeragent.cgroups import names
+from containeragent.cgroups.naming import Names
 from containeragent.cgroups.tree import Parts, Tree
-from containeragent.containers.view import Document, Names
+from containeragent.containers.view import Document
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.subsystems.api import Container, Task
@@ -22,7 +23,7 @@ from containeragent.subsystems.registry import Moved, Registry
 
 def container(tree: Tree, name_rules: Names, parts: Parts) -> Container:
     """As subsystems see it; ENOENT when there is none."""
-    path = str(tree.root.joinpath(*parts))
+    path = str(tree.root.joinpath(*tree.directories(parts)))
     return Container(names.join(parts), name_rules.cgroup(parts), tree.identity(parts), path)
 
 
@@ -47,6 +48,13 @@ class Involved:
     def removed(self, cgroup_id: int) -> None:
         """One is gone."""
         self._registry.destroy(cgroup_id)
+
+    def renamed(self, old: Parts, new: Parts) -> None:
+        """One has another name, and so has everything below it."""
+        for known in self._registry.known():
+            parts = names.parse(known.name)
+            if parts[: len(old)] == old:
+                self._registry.renamed(known.id, names.join((*new, *parts[len(old) :])))
 
     def taken_up(self, parts: Parts) -> Container:
         """Known to all from here on, if it was made without us; refused while a subsystem does not want it."""

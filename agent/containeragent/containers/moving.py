@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from containeragent.cgroups import names
+from containeragent.cgroups.naming import Names
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.containers.caller import Caller
 from containeragent.containers.involved import Involved
-from containeragent.containers.view import Document, Names
+from containeragent.containers.view import Document
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import ATTACHED, DETACHED
@@ -46,22 +47,24 @@ class Mover:
 
     def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller, moved: list[Moved]) -> None:
         target = _movable(pid, caller)
-        inside = self._names.managed(cgroup_of(target.process))
+        cgroup = cgroup_of(target.process)
+        inside = self._names.managed(cgroup)
         if not move and inside not in (None, "/", names.join(parts)):
             raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
-        origin = None if inside is None else tuple(part for part in inside.split("/") if part)
-        self._admission.check(parts, origin, process.threads(target.process))
+        origin = None if inside is None else self._names.place(cgroup)
+        self._admission.check(self._tree.directories(parts), origin, process.threads(target.process))
         self._move(parts, target, inside, moved)
         told = _task(target.process)
         self._bus.publish(ATTACHED, names.join(parts), self._names.cgroup(parts), task=told, origin=inside)
 
     def _detach_one(self, pid: int, caller: Caller, moved: list[Moved]) -> None:
         target = _movable(pid, caller)
-        inside = self._names.managed(cgroup_of(target.process))
+        cgroup = cgroup_of(target.process).removesuffix("/" + names.LEAF)
+        inside = self._names.managed(cgroup)
         if inside in (None, "/"):
             raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
         self._move((), target, inside, moved)
-        self._bus.publish(DETACHED, str(inside), f"{self._names.root}{inside}", task=_task(target.process))
+        self._bus.publish(DETACHED, str(inside), cgroup, task=_task(target.process))
 
     def _move(self, parts: Parts, target: Process, inside: str | None, moved: list[Moved]) -> None:
         """The process is held by a descriptor meanwhile, so that its id cannot become another's unnoticed."""

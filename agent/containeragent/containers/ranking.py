@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from containeragent.containers.view import Container, Names, with_leaf
+from containeragent.cgroups.naming import Names
+from containeragent.containers.view import Container, with_leaf
 from containeragent.counters.snapshot import UNKNOWN, Column, Snapshot
 from containeragent.workloads.patterns import Workload
 
@@ -46,10 +47,11 @@ Flags = npt.NDArray[np.bool_]
 
 
 class Listing:
-    """The cgroups of a snapshot, for as long as none comes or goes. By position; `parent` is -1 where there is none."""
+    """The cgroups of a snapshot, as long as none comes, goes or is renamed. By position; `parent` is -1 for none."""
 
     def __init__(self, ids: tuple[int, ...], paths: Sequence[str | None], names: Names) -> None:
         self.ids = ids
+        self.renamings = names.renamings  # before the names are asked for: one that comes meanwhile makes it old
         self.complete = None not in paths
         self.paths = [path or "" for path in paths]
         managed = [None if path is None else names.managed(path) for path in paths]
@@ -126,7 +128,12 @@ class Ranking:
     def listing(self, snapshot: Snapshot) -> Listing:
         """Of its cgroups."""
         kept = self._listing
-        if kept is not None and kept.complete and kept.ids is snapshot.cgroup_ids:
+        if (
+            kept is not None
+            and kept.complete
+            and kept.ids is snapshot.cgroup_ids
+            and kept.renamings == self._names.renamings
+        ):
             return kept
         self._listing = made = Listing(snapshot.cgroup_ids, self._paths_of(snapshot.cgroup_ids), self._names)
         return made

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from containeragent.cgroups import names
+from containeragent.cgroups.naming import Names
 from containeragent.cgroups.paths import PathResolver
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.containers import audit, involved, moving, view
@@ -22,11 +23,11 @@ from containeragent.containers.ended import Ended
 from containeragent.containers.involved import Involved
 from containeragent.containers.moving import Mover
 from containeragent.containers.ranking import Ranking, Wanted
-from containeragent.containers.view import Container, Document, Names
+from containeragent.containers.view import Container, Document
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
-from containeragent.events.event import CREATED
+from containeragent.events.event import CREATED, RENAMED
 from containeragent.host import process, taskstats
 from containeragent.limits.limiting import Limiting
 from containeragent.limits.model import LimitState
@@ -129,6 +130,7 @@ class Containers:
         return self._releases.of(()) if is_root else self._releases.flags(container.reading.cgroup_id)
 
     def _all(self, all_cgroups: bool) -> list[Container]:
+        self._tree.forget_gone()  # engines without final records do not tell
         snapshot = self._source.settled()
         paths = self._resolver.paths(snapshot.cgroup_ids)
         return view.containers(snapshot, paths, self._names, all_cgroups)
@@ -143,6 +145,9 @@ class Containers:
                 raise
             document = view.dead_document(dead, self._source.page_size, self._source.engine)
             return document | {"page_faults": None, "attributes": {}}
+        return self._shown(found)
+
+    def _shown(self, found: Container) -> Document:
         self._limiting.keeper.refresh(found.reading.cgroup_id)
         attributes = self._attributes(names.parse(found.name)) if found.managed else {}
         more = self._page_faults(found) | {"attributes": attributes}
@@ -211,7 +216,7 @@ class Containers:
                     self._create_missing(parts[:-1], made)
                 self._create_one(parts, made)
                 if limits:
-                    self._limiting.keeper.change(parts, limits)
+                    self._limiting.keeper.change(self._tree.directories(parts), limits)
                 for created in made:
                     own = created == parts
                     self._releases.created(created, notify if own else None, remove_on_release and own)
@@ -222,14 +227,15 @@ class Containers:
             for created in made:
                 self._releases.came(created[:-1])
                 self._publish(CREATED, created)
-        return self.show(names.join(parts))
+            found = self._managed(parts)  # before anybody can remove it
+        return self._shown(found)
 
     def _publish(self, kind: str, parts: Parts, **details: Any) -> None:
         self._bus.publish(kind, names.join(parts), self._names.cgroup(parts), **details)
 
     def _create_one(self, parts: Parts, made: list[Parts]) -> None:
         """Add to `made` what was made, so that the caller can undo it."""
-        self._limiting.keeper.prepare(parts[:-1])
+        self._limiting.keeper.prepare(self._tree.directories(parts[:-1]))
         self._tree.create(parts)
         made.append(parts)
         self._involved.created(parts)
@@ -248,7 +254,7 @@ class Containers:
             raise Refused("EACCES", f"only root may change limits of container {names.join(parts)}; use sudo")
         with self._changing():
             self._check_managed(parts, name)
-            self._limiting.keeper.change(parts, asked)
+            self._limiting.keeper.change(self._tree.directories(parts), asked)
         return self.show(name)
 
     def notify(self, name: str, notify: bool | None, remove: bool | None) -> Document:
@@ -257,6 +263,21 @@ class Containers:
         with self._changing():
             flags = self._releases.set(parts, notify, remove)
         return {"name": names.join(parts), "notify_on_release": flags.notify, "remove_on_release": flags.remove}
+
+    def rename(self, old: str, new: str) -> Document:
+        """Give a container another name below the same parent; nothing else about it changes."""
+        was, parts = names.parse(old), names.parse(new)
+        if not was:
+            raise Refused("EBUSY", "the container / is the cgroup root, which keeps its name")
+        if not parts or was[:-1] != parts[:-1]:
+            below = names.join((*was[:-1], parts[-1] if parts else "NAME"))
+            raise Refused("EINVAL", f"container {old} stays below its parent, so not {new}; for example {below}")
+        with self._changing():
+            self._tree.rename(was, parts)
+            self._involved.renamed(was, parts)
+            self._bus.publish(RENAMED, names.join(was), self._names.cgroup(parts), to=names.join(parts))
+            found = self._managed(parts)
+        return self._shown(found)
 
     def remove_released(self, parts: Parts, cgroup_id: int) -> None:
         """Remove a container that nothing is in, unless another has its name by now."""
@@ -288,6 +309,7 @@ class Containers:
 
     def _remove_below(self, parts: Parts, reason: str) -> list[str]:
         removed: list[str] = []
+        self._tree.remove_nameless(parts)
         for child in self._tree.children(parts):
             removed += self._remove_below((*parts, child), f"removed with {names.join(parts)}")
         self._remove_one(parts, reason)
@@ -334,6 +356,7 @@ class Containers:
         if pid <= 0:
             raise Refused("EINVAL", f"{pid} is not a task id")
         cgroup = moving.cgroup_of(pid)
+        self._tree.forget_gone()
         return {"pid": pid, "name": self._names.managed(cgroup), "cgroup": cgroup}
 
     def attach(self, name: str, pids: list[int], move: bool, caller: Caller) -> list[int]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from containeragent.cgroups.names import AGENT, LEAF, OWN, join
+from containeragent.cgroups.naming import Names
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import COUNTERS, Reading, Snapshot
 from containeragent.counters.source import Engine
@@ -23,32 +23,6 @@ Document = dict[str, Any]
 # Counters that this version does not keep: unknown, so null.
 _UNKNOWN_NUMBERS = ("num_files",)
 _LIMITS = "task_limit page_limit task_limit_hits page_limit_hits throttled_seconds kill_after_seconds dry_run".split()
-
-
-@dataclass(frozen=True)
-class Names:
-    """How paths become names. `root` is the cgroup root as a path under the cgroup2 mount."""
-
-    root: str
-
-    def managed(self, cgroup: str) -> str | None:
-        """Name of a managed container; None for other cgroups. Tasks in a container's leaf are in the container."""
-        if cgroup != self.root and not cgroup.startswith(self.root + "/"):
-            return None
-        name = cgroup[len(self.root) :].removesuffix("/" + LEAF).removesuffix("/" + AGENT)
-        return name or "/"
-
-    def name(self, directories: tuple[str, ...]) -> str:
-        """Name of the container in a place, by the names of its directories."""
-        return join(directories)
-
-    def cgroup(self, parts: tuple[str, ...]) -> str:
-        """Path under the cgroup2 mount of a managed container."""
-        return "/".join((self.root, *parts))
-
-    def is_leaf(self, cgroup: str) -> bool:
-        """Whether a cgroup is one of our own making inside a container."""
-        return self.managed(cgroup) is not None and cgroup.rpartition("/")[2] in OWN
 
 
 @dataclass(frozen=True)
@@ -83,7 +57,7 @@ def _added(one: int | None, other: int | None) -> int | None:
 
 
 def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, all_cgroups: bool) -> list[Container]:
-    """Every container of a snapshot, sorted by path; with `all_cgroups` the unmanaged ones too.
+    """Every container of a snapshot, sorted by name; with `all_cgroups` the unmanaged ones too.
 
     `paths` are those of the snapshot's cgroups, in its order; None for one that is gone.
     """
@@ -103,7 +77,7 @@ def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, al
     for parent, reading in leaves:
         if parent in found:
             found[parent] = replace(found[parent], reading=with_leaf(found[parent].reading, reading))
-    return [found[path] for path in sorted(found)]
+    return sorted(found.values(), key=lambda one: names.root + one.name if one.managed else one.cgroup)
 
 
 def public_name(counter: str) -> str:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from containeragent.cgroups.names import join
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.errors import Refused
 from containeragent.limits.keeper import Keeper
@@ -30,7 +29,7 @@ class Admission:
                 continue
             present = len(self._tree.tasks(above))
             if present + threads > limit:
-                full.append((limit - present, f"container {join(above)} has {present} of {limit} tasks"))
+                full.append((limit - present, f"container {self._tree.title(above)} has {present} of {limit} tasks"))
         if full:
             tightest = min(full, key=lambda one: one[0])[1]
             raise Refused("EAGAIN", f"{tightest}; end some, or raise its task limit")

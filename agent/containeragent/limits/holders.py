@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from containeragent.cgroups.names import join
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
@@ -59,7 +58,7 @@ class Holders:
             (wanted.page_limit, modes.pages, "page"),
         ):
             if limit is not None and mode is None:
-                raise failed or _nobody(parts, what)
+                raise failed or _nobody(self._tree.title(parts), what)
         self._kernel.write(parts, self._settings(modes, before, wanted))
         try:
             self._tell_source(parts, modes, wanted)
@@ -94,9 +93,9 @@ class Holders:
         self._source.set_limits(self._tree.identity(parts), tasks, pages)
 
 
-def _nobody(parts: Parts, what: str) -> Refused:
+def _nobody(name: str, what: str) -> Refused:
     message = (
-        f"the {what} limit of container {join(parts)} was not set: it has no controller of the kernel, and no "
+        f"the {what} limit of container {name} was not set: it has no controller of the kernel, and no "
         "programs that hold it; see containerctl doctor"
     )
     return Refused("ENOTSUP", message)

@@ -12,9 +12,9 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from containeragent.cgroups.names import join
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
@@ -197,6 +197,10 @@ class Keeper:
         """Tell that a limit was hit."""
         self.publish(LIMIT_HIT, parts, limit=limit, usage=usage, limit_value=value, task=task)
 
+    def parts_of(self, path: str) -> Parts:
+        """The container that a directory is."""
+        return Path(path).relative_to(self._tree.root).parts
+
     def change(self, parts: Parts, asked: Mapping[str, Any]) -> None:
         """Set what was asked for, leave the rest."""
         with self._tree.opened(parts) as directory:
@@ -263,11 +267,17 @@ class Keeper:
             log.error("%s", error.message)
         self._update(entry.parts, lambda kept: _with_lost(kept, entry, present))
         if modes == entry.modes:
-            log.warning("controllers of container %s had vanished, its limits were set anew", join(entry.parts))
+            log.warning(
+                "controllers of container %s had vanished, its limits were set anew", self._tree.title(entry.parts)
+            )
         for limit, was, now in (("tasks", entry.modes.tasks, modes.tasks), ("pages", entry.modes.pages, modes.pages)):
             if was != now:
                 log.warning(
-                    "the limit of %s of container %s was held by: %s; now: %s", limit, join(entry.parts), was, now
+                    "the limit of %s of container %s was held by: %s; now: %s",
+                    limit,
+                    self._tree.title(entry.parts),
+                    was,
+                    now,
                 )
                 self.publish(MODE, entry.parts, limit=limit, mode=now)
 

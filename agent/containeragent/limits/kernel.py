@@ -13,7 +13,6 @@ import os
 from dataclasses import dataclass
 
 from containeragent.cgroups import controllers
-from containeragent.cgroups.names import join
 from containeragent.cgroups.tree import Parts, Tree, folders, read_file, write_file
 from containeragent.errors import Refused
 from containeragent.limits.model import NO_HITS, Hits, Limits
@@ -84,7 +83,7 @@ class KernelLimits:
                     _put_back(directory, before)
                     if error.errno == errno.ENODEV:  # the container goes
                         raise
-                    what = f"the kernel refused {file} = {value} for container {join(parts)}"
+                    what = f"the kernel refused {file} = {value} for container {self._tree.title(parts)}"
                     raise Refused.of_errno(error.errno or errno.EIO, what, "nothing was changed") from None
 
     def counts(self, parts: Parts) -> Counts:

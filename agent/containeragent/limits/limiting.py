@@ -33,7 +33,10 @@ _CONTROLLERS = {"tasks": PIDS, "pages": MEMORY}
 
 
 class Limiting:
-    """Of the containers in one tree. `cgroup_of` gives the path under the cgroup2 mount of components."""
+    """Of the containers in one tree. `cgroup_of` gives the path under the cgroup2 mount of components.
+
+    Components are those of directories, which stay the same when a container is renamed.
+    """
 
     def __init__(
         self,

@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 
 from containeragent.cgroups import occupancy
+from containeragent.cgroups.naming import Names
 from containeragent.cgroups.occupancy import Occupancy
 from containeragent.cgroups.tree import Parts, Tree
-from containeragent.containers.view import Names
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
@@ -86,7 +86,7 @@ class Releases:
                 self._watched.add(directories, cgroup_id, flags, mark)
             except Refused as refused:
                 if refused.code not in _GONE:
-                    log.error("the release of %s is not noticed: %s", self._names.cgroup(directories), refused.message)
+                    log.error("the release of %s is not noticed: %s", self._names.name(directories), refused.message)
 
     def flags(self, cgroup_id: int) -> Flags:
         """Of any cgroup but the cgroup root."""
@@ -140,7 +140,7 @@ class Releases:
             elif known:
                 known.flags = flags
             else:
-                known = self._watched.add(parts, identity, flags, mark)
+                known = self._watched.add(self._tree.directories(parts), identity, flags, mark)
                 kept.write_mark(directory, mark)
                 if not self._is_empty(known) or known.occupied:  # it may have changed before it was watched
                     self._look([known])
@@ -217,17 +217,16 @@ class Releases:
             if not self._is_empty(watched):
                 self._counts[OCCUPIED] += 1
                 return
-            parts = watched.directories
-        result = self._removed(watched, parts) if watched.flags.remove else self._ran(watched, parts)
+        result = self._removed(watched) if watched.flags.remove else self._ran(watched)
         with self._lock:
             self._counts[result] += 1
             if not watched.occupied:
                 self._keep_mark(watched)
 
-    def _removed(self, watched: Watched, parts: Parts) -> str:
+    def _removed(self, watched: Watched) -> str:
         assert self._remove is not None
         try:
-            self._remove(parts, watched.cgroup_id)
+            self._remove(self._names.parts(watched.directories) or (), watched.cgroup_id)
         except Refused as refused:
             if refused.code == "EBUSY":
                 return OCCUPIED
@@ -237,8 +236,8 @@ class Releases:
             return FAILED
         return REMOVED
 
-    def _ran(self, watched: Watched, parts: Parts) -> str:
-        outcome = program.run(self._program, self._names.name(parts))
+    def _ran(self, watched: Watched) -> str:
+        outcome = program.run(self._program, self._names.name(watched.directories))
         status = {"program": self._program, "exit_status": outcome.exit_status}
         if outcome.error is not None:
             self._publish(RELEASE_FAILED, watched, **status, error=outcome.error)
@@ -248,7 +247,7 @@ class Releases:
 
     def _publish(self, kind: str, watched: Watched, **details: object) -> None:
         directories = watched.directories
-        self._bus.publish(kind, self._names.name(directories), self._names.cgroup(directories), **details)
+        self._bus.publish(kind, self._names.name(directories), self._names.path(directories), **details)
 
     def close(self) -> None:
         """Nothing more is noticed; what runs has a moment to end."""

@@ -139,6 +139,13 @@ class Registry:
         with self._lock:
             return [entry.container for entry in self._entries.values() if entry.container.id != self._root.id]
 
+    def renamed(self, cgroup_id: int, name: str) -> None:
+        """A container has another name from now on; nobody is told."""
+        with self._lock:
+            entry = self._entries.get(cgroup_id)
+            if entry is not None:
+                entry.container = replace(entry.container, name=name)
+
     def _set_entry(self, cgroup_id: int, entry: _Entry) -> None:
         with self._lock:
             self._entries[cgroup_id] = entry

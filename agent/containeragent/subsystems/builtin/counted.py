@@ -7,7 +7,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from containeragent.cgroups import names
 from containeragent.counters.snapshot import Reading
 from containeragent.counters.source import Source
 from containeragent.limits.keeper import Keeper
@@ -34,4 +33,4 @@ def limit(keeper: Keeper, container: Container, name: str, text: str) -> Attribu
         found: int | None = getattr(entry.kept.limits, name) if entry else None
         return "max" if found is None else found
 
-    return Attribute(name, text, show, lambda value: keeper.change(names.parse(container.name), {name: value}))
+    return Attribute(name, text, show, lambda value: keeper.change(keeper.parts_of(container.path), {name: value}))
