@@ -6,6 +6,7 @@ from __future__ import annotations
 import grp
 import os
 import signal
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,8 @@ from tests.guest.support.installation import (
 FORKS = "import os\nfor _ in range(23):\n os.waitpid(os.fork() or os._exit(0), 0)"
 DROP_IN = Path(f"/run/systemd/system/{AGENT}.d/test.conf")
 MOST_EXPOSURE = 20  # tenths
-CAPABILITIES = {1, 2, 12, 38, 39}  # linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, PERFMON, BPF
+# linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, SYS_NICE, PERFMON, BPF
+CAPABILITIES = {1, 2, 12, 23, 38, 39}
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +187,28 @@ def test_journal(before: dict[str, Any]) -> None:
     starts = [entry for entry in entries if entry["MESSAGE"].endswith(" starts")]
     assert starts and all(entry["PRIORITY"] == "6" for entry in starts)
     assert not [entry for entry in entries if entry["MESSAGE"].startswith(("INFO", "<"))]
+
+
+def test_subsystems(web: int) -> None:
+    """One of another package, with no more rights than the agent's; the cpuset controller, which systemd delegates."""
+    (packages,) = Path("/usr/local/lib/containeragent/lib").glob("python3*/site-packages")
+    install = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-index", "--no-deps"]
+    run(*install, "--target", str(packages), "examples/subsystem-door")
+    run("systemctl", "restart", AGENT)
+    try:
+        ctl("set", "web", "door.open=no", "cpuset.cpus=1", "cpuset.mems=0")
+        assert os.sched_getaffinity(web) == {1}
+        ctl("detach", str(web))
+        assert "is closed" in run("/usr/local/bin/containerctl", "attach", "web", str(web), check=False).stderr
+        ctl("set", "web", "door.open=yes")
+        ctl("attach", "web", str(web))
+        found = ctl("show", "web")["attributes"]
+        assert (found["door.came"], found["cpuset.effective_cpus"]) == (1, "1")
+        assert ctl("tasks", "web") == [web]
+    finally:
+        run("make", "install")
+        run("systemctl", "restart", AGENT)
+    assert "door.open" not in ctl("show", "web")["attributes"]
 
 
 def test_after_an_upgrade(web: int) -> None:
