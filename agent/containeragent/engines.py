@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from containeragent import refusal
 from containeragent.config import Config
 from containeragent.counters.netlink.source import NetlinkSource
 from containeragent.counters.pinned import PinnedSource
@@ -24,7 +26,16 @@ log = logging.getLogger(__name__)
 
 
 def _load(config: Config) -> None:
-    """Load in a process of its own, which takes the compiler's memory with it."""
+    """Load in a process of its own, which takes the compiler's memory with it. Another user than root cannot."""
+    if os.geteuid():
+        reason = refusal.noted(os.environ)
+        if reason:
+            raise HostRefused("EPERM", reason)
+        raise Refused(
+            "ENOENT",
+            f"nothing is loaded under {config.bpffs}, and only root can load: systemctl restart containeragent-load, "
+            "or `containeragent load`",
+        )
     command = [sys.executable, "-m", "containeragent", "load", "--bpffs", config.bpffs]
     command += ["--slots", str(config.slots), "--engine", config.engine]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

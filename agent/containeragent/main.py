@@ -14,8 +14,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy only sums here; a po
 
 import click
 
-from containeragent import __version__, config, service_manager
-from containeragent.errors import Refused
+from containeragent import __version__, config, refusal, service_manager
+from containeragent.errors import HostRefused, Refused
 
 _FLAGS = {
     "bpffs": "Folder of pins on the BPF file system.",
@@ -78,9 +78,15 @@ def load(file: Path | None, replace: bool, **flags: Any) -> None:
 
     wanted = config.read(file, flags)
     if wanted.engine == "netlink":
-        raise Refused("EINVAL", "the engine netlink has nothing to load; start it: containeragent run --engine netlink")
+        click.echo("the engine netlink has nothing to load: it counts in containeragent run")
+        return
     options = loader.Options(Path(wanted.bpffs), wanted.slots, wanted.engine)
-    loader.load(options, replace, click.echo)
+    try:
+        loader.load(options, replace, click.echo)
+    except HostRefused as refused:
+        refusal.note(os.environ, refused.message)
+        raise
+    refusal.note(os.environ, None)
 
 
 @cli.command()

@@ -67,7 +67,11 @@ class Pins:
     def agent_lock(self) -> Iterator[None]:
         """One agent at a time."""
         self.make_folder()
-        self.agent.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.agent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            hint = "as a service, let it write there (ReadWritePaths=)"
+            raise Refused.of_errno(error.errno or errno.EIO, f"{self.agent} cannot be made", hint) from None
         busy = Refused(
             "EBUSY", f"an agent is running on {self.folder}; stop it first, or give this one another --bpffs"
         )

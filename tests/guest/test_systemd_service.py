@@ -8,15 +8,12 @@ import os
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.e2e.support import command
 from tests.e2e.support.command import NOBODY
-from tests.e2e.support.processes import PYTHON, SLEEP, inside, is_gone
+from tests.e2e.support.processes import PYTHON, inside, is_gone
 from tests.e2e.support.waiting import until
 from tests.guest.support.installation import (
     AGENT,
@@ -29,7 +26,9 @@ from tests.guest.support.installation import (
     at_rest,
     counters,
     ctl,
+    drop_in,
     journal,
+    main_pid,
     run,
     shown,
     traces,
@@ -38,39 +37,9 @@ from tests.guest.support.installation import (
 )
 
 FORKS = "import os\nfor _ in range(23):\n os.waitpid(os.fork() or os._exit(0), 0)"
-DROP_IN = Path(f"/run/systemd/system/{AGENT}.d/test.conf")
 MOST_EXPOSURE = 20  # tenths
 # linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, SYS_NICE, PERFMON, BPF
 CAPABILITIES = {1, 2, 12, 23, 38, 39}
-
-
-@pytest.fixture(scope="module")
-def before() -> Iterator[dict[str, Any]]:
-    """What there was before it was installed and started."""
-    found = traces()
-    run("make", "install")
-    run("systemctl", "enable", "--now", AGENT)
-    yield found
-    if Path("/usr/local/lib/containeragent").exists():
-        run("make", "uninstall")
-
-
-@pytest.fixture
-def web(before: dict[str, Any]) -> Iterator[int]:
-    """A container /web with one task that is at rest, and an empty one."""
-    ctl("create", "web")
-    ctl("create", "empty")
-    with inside(ROOT / "web", SLEEP) as process:
-        try:
-            yield process.pid
-        finally:
-            for name in ("web", "empty"):
-                ctl("rm", name, "--recursive")
-
-
-def main_pid() -> int:
-    """Of the running agent."""
-    return int(shown(AGENT, "MainPID"))
 
 
 def test_ready_when_it_is_started(before: dict[str, Any]) -> None:
@@ -144,21 +113,14 @@ def test_crash(web: int) -> None:
 
 def test_watchdog(web: int) -> None:
     """A main loop that hangs is noticed, and the agent started again."""
-    DROP_IN.parent.mkdir(parents=True)
-    DROP_IN.write_text("[Service]\nWatchdogSec=5s\nTimeoutAbortSec=1s\n")
-    try:
-        run("systemctl", "daemon-reload")
+    with drop_in(AGENT, "WatchdogSec=5s\nTimeoutAbortSec=1s"):
         run("systemctl", "restart", AGENT)
         pid = main_pid()
         os.kill(pid, signal.SIGSTOP)
         until_restarted(pid)
         told = run("journalctl", "--no-pager", "--output=cat", f"--unit={AGENT}").stdout
         assert "Watchdog timeout" in told and not is_gone(web)
-    finally:
-        DROP_IN.unlink()
-        DROP_IN.parent.rmdir()
-        run("systemctl", "daemon-reload")
-        run("systemctl", "restart", AGENT)
+    run("systemctl", "restart", AGENT)
 
 
 def test_containers_are_held_anew(web: int) -> None:

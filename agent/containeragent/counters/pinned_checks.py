@@ -23,7 +23,8 @@ def _btf() -> Check:
 
 def _pins(pins: Pins, not_put_back: str) -> Check:
     hint = (
-        "they count only as long as the agent runs: let it write there (ReadWritePaths= of the service), it tries again"
+        "what counts now, counts only as long as the agent runs; to count anew from now on, without a restart: "
+        "systemctl reload containeragent-load (or `containeragent load`)"
     )
     detail = f"{pins.folder}" + (f" was removed and cannot be put back: {not_put_back}" if not_put_back else "")
     return answer("pins", pins.loaded() and not not_put_back, detail, hint)

@@ -19,7 +19,7 @@ import numpy as np
 
 from containeragent import libbpf, tasks
 from containeragent.counters.maps import CounterMaps
-from containeragent.errors import Refused
+from containeragent.errors import HostRefused, Refused
 from containeragent.host import cgroup2, mounts
 from containeragent.host.btf import Btf
 from containeragent.libbpf import Runnable
@@ -210,9 +210,11 @@ def load(options: Options, replace: bool, say: Say) -> Stamp:
     with pins.loader_lock():
         try:
             return _load_locked(pins, options, replace, say)
-        except BaseException:
+        except BaseException as error:
             if not pins.loaded():
                 pins.remove()
+            elif isinstance(error, HostRefused):
+                raise Refused(error.code, error.message) from None  # what is loaded counts here, and goes on
             raise
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -54,6 +55,26 @@ def shown(unit: str, name: str) -> str:
 def until_shown(unit: str, name: str, value: str) -> None:
     """Wait for a property."""
     until(lambda: shown(unit, name), lambda now: now == value, f"{name} of {unit}", PATIENCE_SECONDS)
+
+
+def main_pid() -> int:
+    """Of the running agent."""
+    return int(shown(AGENT, "MainPID"))
+
+
+@contextlib.contextmanager
+def drop_in(unit: str, settings: str) -> Iterator[None]:
+    """Settings of a service besides its own, from its next start on."""
+    file = Path(f"/run/systemd/system/{unit}.d/test.conf")
+    file.parent.mkdir(parents=True)
+    file.write_text(f"[Service]\n{settings}\n")
+    try:
+        run("systemctl", "daemon-reload")
+        yield
+    finally:
+        file.unlink()
+        file.parent.rmdir()
+        run("systemctl", "daemon-reload")
 
 
 def until_restarted(pid: int) -> int:
