@@ -56,11 +56,14 @@ log = logging.getLogger(__name__)
 _UPKEEP_SECONDS = 1.0
 
 
+def _root(config: Config) -> Path:
+    return cgroup_root.find(cgroup2.mount_point(), Path(config.cgroup_root) if config.cgroup_root else None)
+
+
 def _services(
-    config: Config, source: Source, bus: Bus, streams: Streams, stack: contextlib.ExitStack
+    managed: Path, config: Config, source: Source, bus: Bus, *, streams: Streams, stack: contextlib.ExitStack
 ) -> tuple[list[Server], Rescanner, Limiting]:
     mount = cgroup2.mount_point()
-    managed = cgroup_root.find(mount, Path(config.cgroup_root) if config.cgroup_root else None)
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
     resolver, tree = PathResolver(mount), Tree(managed, names)
     tree.load_names()
@@ -139,11 +142,16 @@ def _start(server: Server) -> None:
         raise Refused("EADDRINUSE", f"cannot listen on {server.bind_addr}: {error.strerror or error}") from None
 
 
-def _until_stopped(upkeep: Sequence[Callable[[], None]], stopped: threading.Event, manager: ServiceManager) -> None:
-    """Every round is a sign of life: a loop that hangs is noticed and the agent started again."""
+def _until_stopped(
+    check: Callable[[], None], upkeep: Sequence[Callable[[], None]], stopped: threading.Event, manager: ServiceManager
+) -> None:
+    """Every round is a sign of life: a loop that hangs is noticed and the agent started again. What `check` raises ends
+    it.
+    """
     pause_seconds = min(_UPKEEP_SECONDS, (manager.watchdog_seconds or _UPKEEP_SECONDS) / 2)
     while not stopped.wait(pause_seconds):
         manager.alive()
+        check()
         for task in upkeep:
             try:
                 task()
@@ -173,7 +181,8 @@ def run(config: Config) -> None:
         stack.callback(Journal(bus).stop)
         streams = Streams(bus)
         stack.callback(streams.close)
-        servers, rescanner, limiting = _services(config, source, bus, streams, stack)
+        root = _root(config)
+        servers, rescanner, limiting = _services(root, config, source, bus, streams=streams, stack=stack)
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)
@@ -182,6 +191,7 @@ def run(config: Config) -> None:
             stack.callback(rescanner.stop)
         log.info("serving the API on %s and metrics on http://%s/metrics", config.socket, config.metrics_address)
         manager.ready(f"serving {config.socket} and http://{config.metrics_address}/metrics")
-        _until_stopped((source.upkeep, limiting.keeper.upkeep), stopped, manager)
+        held = functools.partial(cgroup_root.check_held, root)
+        _until_stopped(held, (source.upkeep, limiting.keeper.upkeep), stopped, manager)
         manager.stopping()
     log.info("stopped")

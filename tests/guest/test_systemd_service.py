@@ -124,12 +124,15 @@ def test_watchdog(web: int) -> None:
 
 
 def test_containers_are_held_anew(web: int) -> None:
-    """Whoever ends the process that holds their cgroup ends no container; the agent starts anew with it."""
+    """Who ends the process that holds their cgroup ends no container; the agent starts anew too; limits hold."""
+    ctl("limit", "web", "--task-limit", "64")
+    assert (ROOT / "web/pids.max").read_text() == "64\n"
     pid, holder = main_pid(), int(shown(CONTAINERS, "MainPID"))
     os.kill(holder, signal.SIGKILL)
     until_restarted(pid)
     until(lambda: shown(CONTAINERS, "MainPID"), lambda now: now not in ("0", str(holder)), "a holder", PATIENCE_SECONDS)
     assert not is_gone(web) and ctl("tasks", "/web") == [web]
+    until((ROOT / "web/pids.max").read_text, lambda text: text == "64\n", "the limit", PATIENCE_SECONDS)
     if not (ROOT / "empty").exists():  # systemd takes empty cgroups away with the unit that held them
         ctl("create", "empty")
 

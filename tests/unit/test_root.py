@@ -80,6 +80,13 @@ def test_of_the_containers_service(mount: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(root, "_is_delegated", lambda folder: folder.is_dir())
     with pytest.raises(Refused, match=r"systemctl restart containers\.service"):
         root.find(mount, None)
-    (mount / "slice" / "containers.service").mkdir()
+    leaf = mount / "slice" / "containers.service" / "-agent"
+    leaf.mkdir(parents=True)
+    (leaf / "cgroup.procs").write_text("")
+    with pytest.raises(Refused, match="nothing holds"):
+        root.find(mount, None)
+    (leaf / "cgroup.procs").write_text("23\n")
     assert root.find(mount, None) == mount / "slice" / "containers.service"
+    (mount / "own").mkdir()
+    root.check_held(mount / "own")
     assert root.find(mount, mount / "own") == mount / "own"

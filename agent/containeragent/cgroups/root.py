@@ -52,7 +52,24 @@ def _of_service(mount: Path) -> Path | None:
     if not _is_delegated(folder):
         message = f"cgroup {folder} is missing or was not delegated; run systemctl restart {folder.name}"
         raise Refused("ENOENT", message)
+    check_held(folder)
     return folder
+
+
+def check_held(root: Path) -> None:
+    """Refused when the service for containers has no process in its leaf. Nothing to check of another cgroup root.
+
+    systemd cannot start one again where containers have controllers, so until it has, nobody may enable any.
+    """
+    named = os.environ.get(SERVICE)
+    if not named or not str(root).endswith(named):
+        return
+    try:
+        held = bool((root / AGENT / PROCS).read_text())
+    except OSError:
+        held = False
+    if not held:
+        raise Refused("ESRCH", f"nothing holds cgroup {root}, systemd is to start {root.name} again")
 
 
 def find(mount: Path, wanted: Path | None) -> Path:
