@@ -165,6 +165,7 @@ def run(config: Config) -> None:
     manager = ServiceManager(os.environ)
     if os.geteuid() and not process.has_capabilities():
         raise Refused("EPERM", "the agent needs root; run it with sudo or as the systemd service")
+    process.share_memory()
     process.hurry()  # little to do, but at once: what stops a fork bomb must not wait for it
     stopped = threading.Event()
 

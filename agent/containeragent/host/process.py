@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _ENDED = "ZXx"
 _CAP_KILL = 5
 _URGENT = -10  # nice value
+_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ def hurry() -> None:
     """Have this process, and threads that it starts, run before others, if we may."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, min(_URGENT, os.getpriority(os.PRIO_PROCESS, 0)))
+
+
+def share_memory() -> None:
+    """Have all threads take memory from one place: many small ones each keep what they had at most (mallopt(3))."""
+    with contextlib.suppress(AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 @dataclass(frozen=True)
