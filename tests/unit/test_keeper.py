@@ -121,6 +121,7 @@ def test_hits_are_told_when_the_kernel_counts_them(host: Host) -> None:
     (host.web / "pids.events.local").write_text("max 7")
     (host.web / "pids.events").write_text("max 8")
     until(lambda: host.state(WEB).hits.tasks, 8)
+    until(lambda: len(host.told), 1)
     kind, parts, details = host.told[0]
     assert (kind, parts) == ("limit_hit", WEB)
     assert details == {"limit": "tasks", "usage": 0, "limit_value": 5, "task": None}
