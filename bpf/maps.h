@@ -43,6 +43,9 @@ KEPT_QUEUE(free_slots, u32, SLOTS); /* oldest first, so that a late event meets 
 KEPT_TABLE("hash", u64, u64, task_slots, TASKS, NO_PREALLOC);
 #define TASK_FORKED (1ull << 32)
 
+/* Tasks that may start under a limit and have not yet, by task_struct address: the slot that they are reserved in. */
+KEPT_TABLE("hash", u64, u64, starting, 16384, 0);
+
 /* The owner words that the loader seeds a block with, or expects there. */
 KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);
 

@@ -9,7 +9,7 @@
  * CPUS      number of possible CPUs
  * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
  */
-#define LAYOUT 4
+#define LAYOUT 5
 
 #define SLOT_NONE 0 /* an owner word of an untracked page */
 #define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */

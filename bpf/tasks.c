@@ -7,13 +7,13 @@
  * while one replaces the other.
  */
 
-/* Enter a task that is not known yet. */
-static __always_inline bool enter_task(u64 task, u32 slot, u64 flag)
+/* Enter a task that is not known yet; `tasks` is 1, without STARTING if it was reserved in this slot. */
+static __always_inline bool enter_task(u64 task, u32 slot, u64 flag, s64 tasks)
 {
 	u64 value = slot | flag;
 	int error = task_slots.insert(&task, &value);
 	if (!error) {
-		add_tasks(slot, 1, flag ? 1 : 0, 0);
+		add_tasks(slot, tasks, flag ? 1 : 0, 0);
 		return true;
 	}
 	if (error != -17) /* EEXIST */
@@ -35,7 +35,11 @@ static __always_inline void leave_task(u64 task, u64 exits)
 RAW_TRACEPOINT_PROBE(sched_process_fork)
 {
 	u64 child = ctx->args[1];
-	if (enter_task(child, slot_of_id(task_cgroup_id(child)), TASK_FORKED))
+	u32 slot = slot_of_id(task_cgroup_id(child)), reserved = take_starting(child);
+	bool here = reserved == slot, entered = enter_task(child, slot, TASK_FORKED, here ? 1 - STARTING : 1);
+	if (reserved && !(here && entered))
+		give_back(reserved, SLOT_NONE);
+	if (entered)
 		return 0;
 	u64 *entry = task_slots.lookup(&child); /* moved or scanned between its birth and this event */
 	if (!entry)
@@ -179,7 +183,7 @@ static __always_inline void scan_task(u64 task)
 	u64 *entry = task_slots.lookup(&task), seen = entry ? *entry : 0;
 	u32 slot = slot_of_id(task_cgroup_id(task));
 	if (!entry)
-		enter_task(task, slot, 0);
+		enter_task(task, slot, 0, 1);
 	else if ((seen & SLOT_MASK) != slot &&
 		 __sync_val_compare_and_swap(entry, seen, (u64)slot | (seen & TASK_FORKED)) == seen)
 		move_tasks(seen & SLOT_MASK, slot, 1);
@@ -206,19 +210,27 @@ BPF_ITER(task)
  */
 #define PROCESSES_WALKED 2048
 
-int scan_process(struct bpf_raw_tracepoint_args *ctx)
+/* A process's first task by its id, or 0. */
+static __always_inline u64 find_process(u32 wanted)
 {
-	u32 key = 0, wanted = ctx->args[0];
-	struct walk *walk = walks.lookup(&key);
 	u64 task = read_u64((u64)bpf_get_current_task() + TASK_GROUP_LEADER);
-	for (int i = 0; walk && i < PROCESSES_WALKED; i++) {
-		if (read_u32(task + TASK_TGID) == wanted) {
-			begin_walk(walk, task, SLOT_NONE);
-			walk_programs.call(ctx, WALK_FOUND);
-			return 0;
-		}
+	for (int i = 0; i < PROCESSES_WALKED; i++) {
+		if (read_u32(task + TASK_TGID) == wanted)
+			return task;
 		task = read_u64(task + TASK_TASKS) - TASK_TASKS;
 	}
+	return 0;
+}
+
+int scan_process(struct bpf_raw_tracepoint_args *ctx)
+{
+	u32 key = 0;
+	struct walk *walk = walks.lookup(&key);
+	u64 task = find_process(ctx->args[0]);
+	if (!walk || !task)
+		return 0;
+	begin_walk(walk, task, SLOT_NONE);
+	walk_programs.call(ctx, WALK_FOUND);
 	return 0;
 }
 

@@ -8,6 +8,28 @@ static __always_inline s64 *tasks_word(struct group *group)
 	return (s64 *)&group->tasks;
 }
 
+/* Take back, from a slot up and without `end`, what was reserved for a task that was starting. */
+static __always_inline void give_back(u32 slot, u32 end)
+{
+	for (int i = 0; i < MAX_DEPTH && slot && slot != end; i++) {
+		struct group *group = group_of(slot);
+		if (!group)
+			return;
+		__sync_fetch_and_add(tasks_word(group), -STARTING);
+		slot = group->parent;
+	}
+}
+
+/* A task is not starting any more; the slot that it was reserved in, or none. */
+static __always_inline u32 take_starting(u64 task)
+{
+	u64 *entry = starting.lookup(&task);
+	if (!entry)
+		return SLOT_NONE;
+	u32 slot = *entry & SLOT_MASK;
+	return starting.delete(&task) ? SLOT_NONE : slot;
+}
+
 /* Raise a peak. Each failed exchange means that another CPU raised it in the few nanoseconds since we looked. */
 static __always_inline void raise_peak(s64 *peak, s64 value)
 {

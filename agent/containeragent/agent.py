@@ -20,7 +20,7 @@ from typing import Any
 
 from prometheus_client import make_wsgi_app
 
-from containeragent import __version__, doctor, engines, metrics
+from containeragent import __version__, doctor, engines, metrics, out_of_memory
 from containeragent.api.application import Application
 from containeragent.api.server import Server, UnixServer, tcp_server
 from containeragent.api.streams import Streams
@@ -81,6 +81,7 @@ def _services(
     limiting.start()
     source.listen(NOTICE_ENDED, lambda _: ended.refresh())
     ended.refresh()
+    out_of_memory.tell(source, bus, names, resolver)
     figures = Figures(mount, resolver)
     auditor = Auditor(source, figures)
     workloads = Workloads(HumanNames())

@@ -22,6 +22,7 @@ from containeragent.host.btf import Btf
 from tests.kernel.support import containers, mountpoints
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting
+from tests.kernel.support.hearing import Heard
 from tests.kernel.support.settings import HUGE_PAGES, setting
 
 SMALL = 64
@@ -60,6 +61,10 @@ def engines() -> list[str]:
 # Where the memory controller is on v1, the kernel cannot say whose a page was, or take pages of one container away.
 if mountpoints.memory_v1() is not None or "fentry" not in engines():
     collect_ignore = ["test_pages_swapped.py", "test_pages_of_the_kernel.py", "test_seeding.py"]
+
+
+if "fentry" not in engines():  # it takes what programs that deny forks take
+    collect_ignore = [*globals().get("collect_ignore", []), "test_limits_denied.py"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -129,6 +134,14 @@ def make_container() -> Iterator[MakeContainer]:
 def container(counting: Counting, make_container: MakeContainer) -> Container:
     """One container, accounted by `counting` from its beginning on."""
     return make_container("one")
+
+
+@pytest.fixture
+def heard(counting: Counting) -> Iterator[Heard]:
+    """On the programs of the session."""
+    listening = Heard(counting)
+    yield listening
+    listening.source.close()
 
 
 @pytest.fixture

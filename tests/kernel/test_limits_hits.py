@@ -3,52 +3,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
 import pytest
 
 from containeragent.counters.hits import Cause, Limit, LimitHit
-from containeragent.counters.pinned import PinnedSource
 from containeragent.errors import Refused
 from containeragent.loader.load import load
 from tests.kernel.conftest import MakeContainer
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting, no_say
+from tests.kernel.support.hearing import Heard
 from tests.kernel.support.running import Running
-from tests.kernel.support.waiting import until
 
 TASKS, PAGES = 10, 4096
-
-
-class Heard:
-    """A source, and the hits that it tells."""
-
-    def __init__(self, counting: Counting) -> None:
-        self.source = PinnedSource(counting.pins)
-        self.hits: list[tuple[float, LimitHit]] = []
-        self.source.listen_limits(lambda hits: self.hits.extend((time.monotonic(), hit) for hit in hits))
-
-    def all(self, count: int) -> list[LimitHit]:
-        """Those that were told so far, waited for until there are so many; no more come."""
-        until(lambda: len(self.hits), lambda number: number >= count, 5)
-        time.sleep(0.2)
-        assert len(self.hits) == count, self.hits
-        return [hit for _, hit in self.hits]
-
-    def counted(self, container: Container) -> tuple[int, int]:
-        """Hits of tasks and of pages."""
-        reading = self.source.snapshot().reading(container.id)
-        assert reading is not None
-        return reading.task_limit_hits, reading.page_limit_hits
-
-
-@pytest.fixture
-def heard(counting: Counting) -> Iterator[Heard]:
-    """On the programs of the session."""
-    listening = Heard(counting)
-    yield listening
-    listening.source.close()
 
 
 def _kinds(hits: list[LimitHit]) -> list[tuple[Limit, Cause]]:

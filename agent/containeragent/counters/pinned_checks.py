@@ -67,6 +67,17 @@ def _fentry(stamp: Stamp) -> Check:
     )
 
 
+def _denial(stamp: Stamp) -> Check:
+    """How task limits are held where the pids controller does not."""
+    return answer(
+        "fork denial",
+        not stamp.without_denial,
+        stamp.without_denial or "forks beyond a task limit are denied in the kernel",
+        "tasks beyond a limit that the agent holds are ended, newest first; kernels without lockdown and with function "
+        "tracing let programs deny them",
+    )
+
+
 def _seeded(stamp: Stamp) -> Check:
     return answer(
         "pages from before the load",
@@ -105,6 +116,7 @@ def checks(pins: Pins, stamp: Stamp, programs: Programs, not_put_back: str) -> I
     yield _btf()
     yield _pins(pins, not_put_back)
     yield _fentry(stamp)
+    yield _denial(stamp)
     yield _migration(programs)
     yield _seeded(stamp)
     yield _active()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LAYOUT = 4
+LAYOUT = 5
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
 SLOT_MASK = 0xFFFF  # of an owner word

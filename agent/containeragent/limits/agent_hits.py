@@ -63,7 +63,7 @@ class AgentHits:
         with self._change:
             for hit in found:
                 self._again.setdefault(hit.cgroup_id, again)
-                if hit.limit is Limit.TASKS and hit.cause is Cause.CROSSED and not self._source.denies_forks:
+                if hit.limit is Limit.TASKS and hit.cause is Cause.CROSSED:
                     self._crowded.add(hit.cgroup_id)
             self._change.notify()
         for hit in found:

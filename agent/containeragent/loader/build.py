@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from containeragent import __version__, libbpf
 from containeragent.errors import HostRefused, Refused
 from containeragent.host import cpus
 from containeragent.host.btf import Btf
-from containeragent.loader import frames, kernel_layout, seed, sources, turn
+from containeragent.loader import denial, frames, kernel_layout, seed, sources, turn
 from containeragent.loader.compiler import Module
 from containeragent.loader.engines import Engine
 from containeragent.stamp import Stamp
@@ -126,7 +127,7 @@ def _compiled(btf: Btf, engine: Engine, stamp: Stamp, kept: Kept | None) -> Modu
 
 
 def _load_programs(module: Module) -> None:
-    module.load_all()
+    module.load_all([name for name in module.names() if name not in denial.PROGRAMS])
     for table, names in TAIL_CALLS.items():
         for index, name in enumerate(names):
             key, program = index.to_bytes(4, "little"), module.load(name).to_bytes(4, "little")
@@ -139,4 +140,5 @@ def built(btf: Btf, engine: Engine, without_fentry: str, slots: int, kept: Kept 
     stamp = _new_stamp(engine, without_fentry, slots, kept.stamp if kept else None)
     module = _compiled(btf, engine, stamp, kept)
     _load_programs(module)
+    stamp = dataclasses.replace(stamp, without_denial=denial.load(module))
     return Built(module, engine, stamp, kept)

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from containeragent.errors import Refused
 
 RAW_TRACEPOINT_PREFIX = "raw_tracepoint__"
 FUNCTION_PREFIX = "kfunc__"
+MODIFY_PREFIX = "kmod_ret__"  # decides what the function returns
 ITERATOR_PREFIX = "bpf_iter__"
 
 
@@ -73,7 +74,7 @@ def _not_made(reason: str) -> Refused:
 
 def plain_name(name: str) -> str:
     """Of a program, without what says to bcc what it is for."""
-    for prefix in (RAW_TRACEPOINT_PREFIX, FUNCTION_PREFIX, ITERATOR_PREFIX):
+    for prefix in (RAW_TRACEPOINT_PREFIX, FUNCTION_PREFIX, MODIFY_PREFIX, ITERATOR_PREFIX):
         name = name.removeprefix(prefix)
     return name
 
@@ -104,19 +105,19 @@ class Module:
 
     def load(self, name: str) -> int:
         """Have the kernel verify a program; its descriptor."""
-        tracing = name.startswith((ITERATOR_PREFIX, FUNCTION_PREFIX))
+        tracing = name.startswith((ITERATOR_PREFIX, FUNCTION_PREFIX, MODIFY_PREFIX))
         kind = self._bcc.TRACING if tracing else self._bcc.RAW_TRACEPOINT
         try:
             return int(self._module.load_func(name, kind).fd)
         except Exception as error:
             raise Refused("EACCES", f"the kernel refused the BPF program {name}: {error}") from None
 
-    def load_all(self) -> None:
-        """Load every program, several at a time: the verifier takes most of the time of a load."""
+    def load_all(self, names: Sequence[str]) -> None:
+        """Load programs, several at a time: the verifier takes most of the time of a load."""
         lines: list[str] = []
         try:
             with _complaints() as lines, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-                list(pool.map(self.load, self.names()))
+                list(pool.map(self.load, names))
         except Refused as error:
             raise Refused(error.code, f"{error.message}: {_reason(lines, error)}; see containerctl doctor") from None
 
@@ -127,9 +128,9 @@ class Module:
 
     def attach(self, event: str) -> None:
         """Attach the program of a raw tracepoint or kernel function; it counts until its link is closed, not pinned."""
-        function = FUNCTION_PREFIX + event
-        if function in self.names():
-            link = self._lib.bpf_attach_kfunc(self.load(function))
+        functions = {FUNCTION_PREFIX + event, MODIFY_PREFIX + event} & set(self.names())
+        if functions:
+            link = self._lib.bpf_attach_kfunc(self.load(functions.pop()))
         else:
             link = self._lib.bpf_attach_raw_tracepoint(self.load(RAW_TRACEPOINT_PREFIX + event), event.encode())
         if link < 0:

@@ -20,6 +20,7 @@ _MEMBERS = {
     "TASK_GROUP_LEADER": ("task_struct", "group_leader"),
     "TASK_TASKS": ("task_struct", "tasks"),
     "TASK_TGID": ("task_struct", "tgid"),
+    "TASK_COMM": ("task_struct", "comm"),
     "SIGNAL_THREAD_HEAD": ("signal_struct", "thread_head"),
     "CSS_SET_DFL_CGRP": ("css_set", "dfl_cgrp"),
     "CGROUP_KN": ("cgroup", "kn"),
@@ -54,6 +55,7 @@ MIGRATION_TRACEPOINTS = (
     "remove_migration_pmd",
 )
 COMPACTION_TRACEPOINT = "mm_compaction_isolate_migratepages"
+OOM_TRACEPOINT = "mark_victim"
 COLLAPSE_TRACEPOINT, FILE_COLLAPSE_TRACEPOINT = "mm_collapse_huge_page", "mm_khugepaged_collapse_file"
 
 _PF_EXITING, _PF_KTHREAD = 0x4, 0x200000  # include/linux/sched.h, unchanged since 2.6 and 2.6.27
@@ -139,6 +141,8 @@ def header(btf: Btf, **sizes: int) -> str:
         lines += [f"#define SCAN_SUCCEED {succeeded}", f"#define MM_OWNER {owner}", "#define HAVE_COLLAPSE_EVENT 1"]
         if btf.has_tracepoint(FILE_COLLAPSE_TRACEPOINT):
             lines.append("#define HAVE_FILE_COLLAPSE_EVENT 1")
+    if btf.has_tracepoint(OOM_TRACEPOINT):
+        lines.append("#define HAVE_OOM_EVENTS 1")
     if btf.has_tracepoint(COMPACTION_TRACEPOINT):
         lines.append("#define HAVE_COMPACTION_EVENTS 1")
     migration = _X86_MIGRATION if has_migration_events(btf) else _NO_MIGRATION

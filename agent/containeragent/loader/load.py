@@ -23,7 +23,7 @@ from containeragent.errors import HostRefused, Refused
 from containeragent.host import cgroup2, mounts
 from containeragent.host.btf import Btf
 from containeragent.libbpf import Runnable
-from containeragent.loader import adopt, build, engines, replacing, seed, turn
+from containeragent.loader import adopt, build, denial, engines, replacing, seed, turn
 from containeragent.loader.build import Kept, of_this_host
 from containeragent.loader.compiler import ITERATOR_PREFIX, Module, plain_name
 from containeragent.loader.engines import Engine
@@ -44,6 +44,7 @@ KEPT_MAPS = (
     "id_cache",
     "free_slots",
     "task_slots",
+    "starting",
     "seed_words",
     "ends",
     "notices",
@@ -100,7 +101,7 @@ def _attach_all(module: Module, engine: Engine) -> None:
     events = module.events()
     _attach(module, _CGROUP_EVENTS + _TASK_EVENTS)
     _attach(module, [name for name in engine.first if name in events])
-    _attach(module, events)
+    _attach(module, [name for name in events if name not in denial.EVENTS])
 
 
 def _fill_free_slots(module: Module, slots: int) -> None:
@@ -234,6 +235,8 @@ def _load_locked(pins: Pins, options: Options, replace: bool, say: Say) -> Stamp
         _go_on(module, engine, kept)
     else:
         stamp = _begin_counting(module, engine, stamp, say)
+    if not stamp.without_denial:
+        stamp = dataclasses.replace(stamp, without_denial=denial.attach(module))
     libbpf.map_update(module.map_fd("stamp"), bytes(4), stamp.encode())
     _publish(pins, module, engine, kept)
     count, seconds = len(module.links), time.monotonic() - started

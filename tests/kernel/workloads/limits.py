@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -12,6 +13,8 @@ import time
 from tests.kernel.workloads.resting import Rests, main, rest
 
 PAGE = mmap.PAGESIZE
+SYS_CLONE3 = 435
+CLONE_PIDFD = 0x1000
 
 
 def waiting(children: str) -> Rests:
@@ -39,6 +42,21 @@ def waves(pages: str, count: str) -> Rests:
         yield rest("touched")
         memory.madvise(mmap.MADV_DONTNEED)
         yield rest("given back")
+
+
+def failing_forks(count: str) -> Rests:
+    """Forks that fail late: clone3 with CLONE_PIDFD and nowhere to write to. Then forks that work."""
+    arguments = (ctypes.c_uint64 * 11)(CLONE_PIDFD, 8, 0, 0, signal.SIGCHLD)
+    for _ in range(int(count)):
+        done = ctypes.CDLL(None, use_errno=True).syscall(SYS_CLONE3, arguments, ctypes.sizeof(arguments))
+        assert (done, ctypes.get_errno()) == (-1, errno.EFAULT), done
+    yield rest("failed")
+    for _ in range(int(count)):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+    yield rest("worked")
 
 
 def _fork_until(end: float) -> tuple[int, int]:
@@ -86,20 +104,5 @@ def forkers(count: str, seconds: str) -> Rests:
     yield rest("ended", facts={"forked": forked, "denied": denied})
 
 
-def bomb(seconds: str) -> Rests:
-    """Every process forks, and so do its children, whatever happens to them."""
-    end = time.monotonic() + float(seconds)
-    yield rest("ready")
-    if not os.fork():
-        while time.monotonic() < end:
-            try:
-                os.fork()
-            except OSError:
-                time.sleep(0.001)
-        os._exit(0)
-    time.sleep(max(0.0, end - time.monotonic()))
-    yield rest("ended")
-
-
 if __name__ == "__main__":
-    main(waiting, waves, forkers, bomb)
+    main(waiting, waves, failing_forks, forkers)
