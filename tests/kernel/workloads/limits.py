@@ -84,16 +84,20 @@ def _fork_until(end: float) -> tuple[int, int]:
 
 
 def forkers(count: str, seconds: str) -> Rests:
-    """So many processes that fork at the same time as fast as they can."""
+    """So many processes that fork at the same time as fast as they can, once all are there."""
     read, write = os.pipe()
+    wait, begin = os.pipe()
     end = time.monotonic() + float(seconds)
     children = []
     for _ in range(int(count)):
         child = os.fork()
         if not child:
+            os.close(begin)
+            os.read(wait, 1)
             os.write(write, b"%d %d\n" % _fork_until(end))
             os._exit(0)
         children.append(child)
+    os.close(begin)
     yield rest("forking")
     for child in children:
         os.waitpid(child, 0)
