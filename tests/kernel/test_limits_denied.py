@@ -72,12 +72,12 @@ def test_tightest_ancestor(counting: Counting, heard: Heard, make_container: Mak
 
 
 def test_replacement_while_forking(own: Counting, make_container: MakeContainer) -> None:
-    """While two versions of the programs are asked, each fork is reserved and each denial counted once. A load takes half a minute in a guest."""
+    """While two versions of the programs are asked, each fork is reserved and each denial counted once."""
     container = make_container("replaced")
     heard = Heard(own)
     try:
         heard.source.set_limits(container.id, LIMIT, None)
-        with Running(container, "limits", "forkers", FORKERS, 60) as running:
+        with Running(container, "limits", "forkers", FORKERS, 6 * SECONDS) as running:
             for rest in running.rests():
                 if rest.label == "forking":
                     load(own.options, True, no_say)
