@@ -88,8 +88,10 @@ def test_pins_removed_with_their_folder(web: int) -> None:
     """
     pid, saved = main_pid(), at_rest("/web")
     shutil.rmtree(PINS)
-    found = until(lambda: checks()["pins"], lambda pins: pins["status"] == "no", "that they are gone", PATIENCE_SECONDS)
-    assert "cannot be put back: " in found["detail"] and "as long as the agent runs" in found["hint"]
+    found = until(  # it says that they are gone at once, and what it tried a moment later
+        lambda: checks()["pins"], lambda pins: "cannot be put back: " in pins["detail"], "a try", PATIENCE_SECONDS
+    )
+    assert found["status"] == "no" and "as long as the agent runs" in found["hint"]
     run("sleep", "5")
     assert counters("/web") == saved and main_pid() == pid
     told = [entry for entry in journal(AGENT) if "cannot be put back" in entry["MESSAGE"]]
