@@ -55,9 +55,7 @@ def test_values_arrive(agent: Agent, prometheus: Prometheus) -> None:
 
 def test_all_rules_are_evaluated(prometheus: Prometheus) -> None:
     """None fails."""
-    groups = prometheus.get("/api/v1/rules")["groups"]
-    rules = [rule for group in groups for rule in group["rules"]]
-    assert len(rules) == 20
+    assert len(rules_of(prometheus)) == 20
     until(lambda: {rule["health"] for rule in rules_of(prometheus)}, lambda health: health == {"ok"}, "rules")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from containeragent.limits import store
+from containeragent.cgroups import attributes
 
 CONTENTS = {
     "cgroup.controllers": "cpu memory pids",
@@ -34,9 +34,9 @@ class CgroupFiles:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.root = root
         self.attributes: dict[tuple[int, str], bytes | None] = {}
-        monkeypatch.setattr(store, "get", lambda directory, name: self.attributes.get((_inode(directory), name)))
+        monkeypatch.setattr(attributes, "get", lambda directory, key: self.attributes.get(_name(directory, key)))
         monkeypatch.setattr(
-            store, "put", lambda directory, name, value: self.attributes.update({(_inode(directory), name): value})
+            attributes, "put", lambda directory, key, value: self.attributes.update({_name(directory, key): value})
         )
         self.make("")
 
@@ -53,3 +53,7 @@ class CgroupFiles:
 
 def _inode(directory: int) -> int:
     return Path(f"/proc/self/fd/{directory}").stat().st_ino
+
+
+def _name(directory: int, key: str) -> tuple[int, str]:
+    return _inode(directory), attributes.PREFIX + key

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from containeragent.cgroups import attributes
 from containeragent.cgroups.names import join
 from containeragent.cgroups.tree import Tree
 from containeragent.host import cgroup2
@@ -37,7 +38,7 @@ def stopped(files: CgroupFiles) -> set[str]:
 
 def marked(files: CgroupFiles) -> int:
     """How many have our mark."""
-    return sum(value is not None for (_, name), value in files.attributes.items() if name == MARK)
+    return sum(value is not None for (_, name), value in files.attributes.items() if name == attributes.PREFIX + MARK)
 
 
 def test_stop_and_go_on(files: CgroupFiles) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent keeps on a cgroup itself: it outlives the agent and dies with the cgroup.
 
-In: a descriptor of the cgroup's directory. Out: short texts by key. They are `user.` extended attributes (cgroup2 has
+In: a descriptor of the cgroup's directory. Out: short values by key. They are `user.` extended attributes (cgroup2 has
 them since v5.7, and they need no capability) of a file that only root may write, so that who owns a container's
 directory cannot change them.
 """
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 FILE = "cgroup.events"
 PREFIX = "user.containeragent."
+_ABSENT = (errno.ENODATA, errno.ENODEV, errno.ENOENT)
 
 
 @contextlib.contextmanager
@@ -33,11 +34,22 @@ def read(directory: int) -> dict[str, str]:
         return {name.removeprefix(PREFIX): os.getxattr(file, name).decode("utf-8", "replace") for name in found}
 
 
-def put(directory: int, key: str, value: str | None) -> None:
+def get(directory: int, key: str) -> bytes | None:
+    """One; None when there is none, or the cgroup is gone."""
+    try:
+        with _file(directory) as file:
+            return os.getxattr(file, PREFIX + key)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+
+
+def put(directory: int, key: str, value: str | bytes | None) -> None:
     """Set one; with None take it away."""
     with _file(directory) as file:
         if value is not None:
-            os.setxattr(file, PREFIX + key, value.encode())
+            os.setxattr(file, PREFIX + key, value.encode() if isinstance(value, str) else value)
             return
         try:
             os.removexattr(file, PREFIX + key)

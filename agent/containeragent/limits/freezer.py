@@ -12,15 +12,15 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
+from containeragent.cgroups import attributes
 from containeragent.cgroups.names import AGENT, LEAF
 from containeragent.cgroups.tree import KILL, Parts, Tree, folders, read_file, write_file
 from containeragent.host import cgroup2
-from containeragent.limits import store
 
 log = logging.getLogger(__name__)
 
 FREEZE = "cgroup.freeze"
-MARK = "user.containeragent.frozen"
+MARK = "frozen"
 
 
 class Freezer:
@@ -85,14 +85,14 @@ class Freezer:
     def _freeze(self, parts: Parts) -> bool:
         with self._tree.opened(parts) as directory:
             if read_file(directory, FREEZE).strip() == "1":
-                return store.get(directory, MARK) is not None
-            store.put(directory, MARK, b"1")
+                return attributes.get(directory, MARK) is not None
+            attributes.put(directory, MARK, b"1")
             write_file(directory, FREEZE, "1")
             return True
 
     def _thaw(self, parts: Parts) -> None:
         """The mark goes last: whoever finds it thaws."""
         with self._tree.opened(parts) as directory:
-            if store.get(directory, MARK) is not None:
+            if attributes.get(directory, MARK) is not None:
                 write_file(directory, FREEZE, "0")
-                store.put(directory, MARK, None)
+                attributes.put(directory, MARK, None)

@@ -94,10 +94,9 @@ class KernelLimits:
         """
         with self._tree.opened(parts) as directory:
             tasks, tasks_local = _task_hits(directory)
-            pages = _page_hits(_read(directory, MEMORY_EVENTS))
-            pages_local = _page_hits(_read(directory, MEMORY_EVENTS + LOCAL))
-            killed = (_read(directory, MEMORY_EVENTS) or {}).get("oom_kill", 0)
-        return Counts(Hits(tasks, pages), Hits(tasks_local, pages_local), killed)
+            memory = _read(directory, MEMORY_EVENTS) or {}
+            pages_local = _page_hits(_read(directory, MEMORY_EVENTS + LOCAL) or {})
+        return Counts(Hits(tasks, _page_hits(memory)), Hits(tasks_local, pages_local), memory.get("oom_kill", 0))
 
     def pages(self, parts: Parts, page_size: int) -> int | None:
         """What memory.high is compared with; None without the controller."""
@@ -117,8 +116,8 @@ def _task_hits(directory: int) -> tuple[int, int | None]:
     return total.get("max", 0), local.get("max", 0)
 
 
-def _page_hits(events: dict[str, int] | None) -> int:
-    return 0 if events is None else events.get("high", 0) + events.get("max", 0)
+def _page_hits(events: dict[str, int]) -> int:
+    return events.get("high", 0) + events.get("max", 0)
 
 
 def _read(directory: int, file: str) -> dict[str, int] | None:
