@@ -105,11 +105,11 @@ def _services(
         registry=registry,
         releases=releases,
     )
-    containers.take_up()
+    containers.subsystems.take_up()
     if any(not member.built_in for member in registry.having("destroy")):
-        stack.callback(Forgetter(containers, bus).stop)
-    releases.start(containers.remove_released)
-    rescanner = Rescanner(auditor.look, containers.drift, config.rescan_percent, config.drift_seconds)
+        stack.callback(Forgetter(containers.subsystems, bus).stop)
+    releases.start(containers.lifecycle.remove_released)
+    rescanner = Rescanner(auditor.look, containers.documents.drift, config.rescan_percent, config.drift_seconds)
     collector = metrics.ContainerCollector(
         source,
         names,

@@ -20,11 +20,17 @@ CALLER = Caller(pid=4711, uid=1000)
 
 
 class FakeContainers:
-    """Answers with its arguments, or raises."""
+    """Every capability of it notes what it is asked and answers with the operation's name, or raises."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.calls: list[tuple[Any, ...]] = []
+
+    @property
+    def documents(self) -> FakeContainers:
+        return self
+
+    lifecycle = membership = settings = subsystems = documents
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any) -> Any:
@@ -71,8 +77,8 @@ class Client:
 @pytest.mark.parametrize(
     "method, path, query, body, call",
     [
-        ("GET", "/v1/containers", "", "", ("documents", False, False)),
-        ("GET", "/v1/containers", "all=true", "", ("documents", True, False)),
+        ("GET", "/v1/containers", "", "", ("all", False, False)),
+        ("GET", "/v1/containers", "all=true", "", ("all", True, False)),
         ("POST", "/v1/containers", "", '{"name": "/a"}', ("create", "/a", False, {}, None, False)),
         ("POST", "/v1/containers", "", '{"name": "/a", "parents": true}', ("create", "/a", True, {}, None, False)),
         (
@@ -124,7 +130,7 @@ class Client:
             '{"attributes": {"b.c": "1"}}',
             ("set", "/a", {"b.c": "1"}, CALLER),
         ),
-        ("GET", "/v1/subsystems", "", "", ("subsystems",)),
+        ("GET", "/v1/subsystems", "", "", ("all",)),
         ("POST", "/v1/container/kill", "name=/a", "", ("kill", "/a", CALLER)),
         ("POST", "/v1/detach", "", '{"pids": [7]}', ("detach", [7], CALLER)),
         ("GET", "/v1/task", "pid=7", "", ("which", 7)),

@@ -171,6 +171,8 @@ class Service:
             bus=self.bus,
             registry=self.registry,
         )
+        self.documents, self.membership = self.containers.documents, self.containers.membership
+        self.lifecycle, self.settings = self.containers.lifecycle, self.containers.settings
         monkeypatch.setattr(process, "look_up", self.found.get)
         monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: self.cgroup)
         monkeypatch.setattr(os, "pidfd_open", lambda pid: os.open("/dev/null", os.O_RDONLY))
@@ -212,26 +214,26 @@ def code(call: Any, *arguments: Any) -> str:
 
 def test_limits(made: Service) -> None:
     """Given at creation and later; shown; a bad one leaves no container behind; only root changes them."""
-    shown = made.containers.create("/a", False, {"task_limit": 5})
+    shown = made.lifecycle.create("/a", False, {"task_limit": 5})
     assert made.keeper.asked == [(("a",), {"task_limit": 5})]
     assert (shown["task_limit"], shown["task_limit_hits"], shown["page_limit_hits"]) == (5, 2, 3)
     assert (shown["local"]["task_limit_hits"], shown["local"]["page_limit_hits"]) == (1, None)
     assert shown["limit_mode"] == {"tasks": "kernel", "pages": None}
-    assert code(made.containers.create, "/b", False, {"bad": 1}) == "EINVAL" and ("b",) not in made.tree.ids
-    assert made.containers.limit("/web", {"page_limit": "1M"}, ROOT)["name"] == "/web"
-    assert code(made.containers.limit, "/web", {"page_limit": "1M"}, USER) == "EACCES"
+    assert code(made.lifecycle.create, "/b", False, {"bad": 1}) == "EINVAL" and ("b",) not in made.tree.ids
+    assert made.settings.limit("/web", {"page_limit": "1M"}, ROOT)["name"] == "/web"
+    assert code(made.settings.limit, "/web", {"page_limit": "1M"}, USER) == "EACCES"
 
 
 def test_a_full_container_admits_nobody(made: Service) -> None:
     """And nothing is moved."""
     made.keeper.full.add(("web",))
-    assert code(made.containers.attach, "/web", [7], True, ROOT) == "EAGAIN" and not made.tree.attached
+    assert code(made.membership.attach, "/web", [7], True, ROOT) == "EAGAIN" and not made.tree.attached
 
 
 def test_create(made: Service) -> None:
     """The document of what was made."""
-    assert made.containers.create("/web/db", False)["name"] == "/web/db"
-    assert made.containers.create("a/b/c", True)["cgroup"] == "/root/a/b/c"
+    assert made.lifecycle.create("/web/db", False)["name"] == "/web/db"
+    assert made.lifecycle.create("a/b/c", True)["cgroup"] == "/root/a/b/c"
     assert set(made.tree.ids) == {(), ("web",), ("web", "db"), ("a",), ("a", "b"), ("a", "b", "c")}
 
 
@@ -239,7 +241,7 @@ def test_create(made: Service) -> None:
 def test_create_with_parents_is_undone(made: Service, failing: Parts) -> None:
     """Wherever it fails."""
     made.tree.fails[failing] = "EAGAIN"
-    assert code(made.containers.create, "/a/b/c", True) == "EAGAIN"
+    assert code(made.lifecycle.create, "/a/b/c", True) == "EAGAIN"
     assert set(made.tree.ids) == {(), ("web",)}
     assert made.told() == []
 
@@ -247,43 +249,43 @@ def test_create_with_parents_is_undone(made: Service, failing: Parts) -> None:
 def test_create_leaves_parents_that_were_there(made: Service) -> None:
     """It takes away only what it made."""
     made.tree.fails["web", "a", "b"] = "EAGAIN"
-    assert code(made.containers.create, "/web/a/b", True) == "EAGAIN"
+    assert code(made.lifecycle.create, "/web/a/b", True) == "EAGAIN"
     assert set(made.tree.ids) == {(), ("web",)}
 
 
 def test_create_without_a_slot_is_undone(made: Service) -> None:
     """And slots are looked for, so that it may work the next time."""
     made.source.now = snapshot((1, 0))
-    assert code(made.containers.create, "/a/b", True) == "ENOSPC"
+    assert code(made.lifecycle.create, "/a/b", True) == "ENOSPC"
     assert set(made.tree.ids) == {(), ("web",)} and made.source.swept == 1
 
 
 def test_show(made: Service) -> None:
     """A managed one first; a path of another cgroup too; one without a slot has no numbers to show."""
-    assert made.containers.show("web")["managed"] is True
-    assert made.containers.show("/")["managed"] is True
-    assert made.containers.show("/other")["managed"] is False
-    assert code(made.containers.show, "/none") == "ENOENT"
-    assert code(made.containers.show, "a//b") == "EINVAL"
+    assert made.documents.show("web")["managed"] is True
+    assert made.documents.show("/")["managed"] is True
+    assert made.documents.show("/other")["managed"] is False
+    assert code(made.documents.show, "/none") == "ENOENT"
+    assert code(made.documents.show, "a//b") == "EINVAL"
     made.source.now = snapshot((1, 0))
-    assert code(made.containers.show, "/web") == "ENODATA"
+    assert code(made.documents.show, "/web") == "ENODATA"
 
 
 def test_remove(made: Service) -> None:
     """Recursively the deepest first."""
     for parts in (("web", "a"), ("web", "b"), ("web", "a", "x")):
         made.tree.create(parts)
-    assert code(made.containers.remove, "/web", False, ROOT) == "EBUSY"
-    assert made.containers.remove("/web/b", False, ROOT) == ["/web/b"]
-    assert made.containers.remove("/web", True, ROOT) == ["/web/a/x", "/web/a", "/web"]
+    assert code(made.lifecycle.remove, "/web", False, ROOT) == "EBUSY"
+    assert made.lifecycle.remove("/web/b", False, ROOT) == ["/web/b"]
+    assert made.lifecycle.remove("/web", True, ROOT) == ["/web/a/x", "/web/a", "/web"]
     for recursive in (True, False):
-        assert code(made.containers.remove, "/", recursive, ROOT) == "EBUSY"
+        assert code(made.lifecycle.remove, "/", recursive, ROOT) == "EBUSY"
 
 
 def test_rename(made: Service) -> None:
     """What is below it is below the new name; one event."""
-    made.containers.create("/web/db", False)
-    assert made.containers.rename("web", "/www")["name"] == "/www"
+    made.lifecycle.create("/web/db", False)
+    assert made.lifecycle.rename("web", "/www")["name"] == "/www"
     assert set(made.tree.ids) == {(), ("www",), ("www", "db")}
     (event,) = [event for event in made.bus.recent(lambda _: True) if event.kind == "renamed"]
     assert (event.container, event.details) == ("/web", {"to": "/www"}) and event.message == "renamed to /www"
@@ -304,33 +306,33 @@ def test_rename(made: Service) -> None:
 )
 def test_rename_refuses(made: Service, old: str, new: str, errno: str) -> None:
     """Nothing is different then."""
-    made.containers.create("/other", False)
-    made.containers.create("/web/db", False)
-    assert code(made.containers.rename, old, new) == errno
+    made.lifecycle.create("/other", False)
+    made.lifecycle.create("/web/db", False)
+    assert code(made.lifecycle.rename, old, new) == errno
     assert set(made.tree.ids) == {(), ("web",), ("other",), ("web", "db")}
 
 
 def test_others_tasks_are_not_ended(made: Service) -> None:
     """Only root ends what belongs to others; /web has task 7."""
-    assert code(made.containers.kill, "/web", USER) == "EACCES"
-    assert code(made.containers.remove, "/web", True, USER) == "EACCES"
+    assert code(made.membership.kill, "/web", USER) == "EACCES"
+    assert code(made.lifecycle.remove, "/web", True, USER) == "EACCES"
     made.task(7, uids=(USER.uid, USER.uid, USER.uid))
-    assert made.containers.kill("/web", USER) == 2
-    assert made.containers.remove("/web", True, USER) == ["/web"]
+    assert made.membership.kill("/web", USER) == 2
+    assert made.lifecycle.remove("/web", True, USER) == ["/web"]
 
 
 def test_kill_and_tasks(made: Service) -> None:
     """Of one that exists; the root is not killed."""
-    assert made.containers.kill("/web", ROOT) == 2 and made.containers.tasks("/web") == [11]
-    assert code(made.containers.kill, "/", ROOT) == "EINVAL" and code(made.containers.kill, "/none", ROOT) == "ENOENT"
-    assert code(made.containers.tasks, "/none") == "ENOENT"
+    assert made.membership.kill("/web", ROOT) == 2 and made.membership.tasks("/web") == [11]
+    assert code(made.membership.kill, "/", ROOT) == "EINVAL" and code(made.membership.kill, "/none", ROOT) == "ENOENT"
+    assert code(made.membership.tasks, "/none") == "ENOENT"
 
 
 def test_attach(made: Service) -> None:
     """The process of a thread; 0 is the caller."""
     made.task(8, process=7)
     made.task(ROOT.pid)
-    assert made.containers.attach("/web", [8, 0], True, ROOT) == [8, ROOT.pid]
+    assert made.membership.attach("/web", [8, 0], True, ROOT) == [8, ROOT.pid]
     assert made.tree.attached == [(("web",), 7), (("web",), ROOT.pid)]
 
 
@@ -352,25 +354,25 @@ def test_whom_a_user_may_move(made: Service, facts: dict[str, Any] | None, refus
         made.task(9, **facts)
     made.cgroup = "/root/web"
     if refused:
-        assert code(made.containers.attach, "/web", [9], True, USER) == refused
-        assert code(made.containers.detach, [9], USER) == refused
+        assert code(made.membership.attach, "/web", [9], True, USER) == refused
+        assert code(made.membership.detach, [9], USER) == refused
         assert made.tree.attached == []
     else:
-        assert made.containers.attach("/web", [9], True, USER) == made.containers.detach([9], USER) == [9]
+        assert made.membership.attach("/web", [9], True, USER) == made.membership.detach([9], USER) == [9]
 
 
 def test_negative_and_missing(made: Service) -> None:
     """Nothing moves, and a container that is missing is told first."""
-    assert code(made.containers.attach, "/web", [-1], True, ROOT) == "EINVAL"
-    assert code(made.containers.detach, [-1], ROOT) == "EINVAL"
-    assert code(made.containers.attach, "/none", [-1], True, ROOT) == "ENOENT"
+    assert code(made.membership.attach, "/web", [-1], True, ROOT) == "EINVAL"
+    assert code(made.membership.detach, [-1], ROOT) == "EINVAL"
+    assert code(made.membership.attach, "/none", [-1], True, ROOT) == "ENOENT"
 
 
 def test_an_error_in_the_middle_names_what_was_done(made: Service) -> None:
     """And the rest is left."""
     made.task(8)
     with pytest.raises(Refused, match=r"attached before: 7, 8$"):
-        made.containers.attach("/web", [7, 8, 999, 7], True, ROOT)
+        made.membership.attach("/web", [7, 8, 999, 7], True, ROOT)
     assert len(made.tree.attached) == 2
 
 
@@ -381,27 +383,27 @@ def test_no_move(made: Service, cgroup: str, refused: str | None) -> None:
     """Only what is in another container is refused; its own leaf is not another."""
     made.cgroup = cgroup
     if refused:
-        assert code(made.containers.attach, "/web", [7], False, ROOT) == refused
+        assert code(made.membership.attach, "/web", [7], False, ROOT) == refused
     else:
-        assert made.containers.attach("/web", [7], False, ROOT) == [7]
+        assert made.membership.attach("/web", [7], False, ROOT) == [7]
 
 
 @pytest.mark.parametrize("cgroup", ["/", "/root", "/elsewhere"])
 def test_detach_of_what_is_in_no_container(made: Service, cgroup: str) -> None:
     """It would move it into the cgroup root."""
     made.cgroup = cgroup
-    assert code(made.containers.detach, [7], ROOT) == "EINVAL" and made.tree.attached == []
+    assert code(made.membership.detach, [7], ROOT) == "EINVAL" and made.tree.attached == []
 
 
 def test_which(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name is null outside the root."""
     made.cgroup = "/root/web/-tasks"
-    assert made.containers.which(7) == {"pid": 7, "name": "/web", "cgroup": "/root/web/-tasks"}
+    assert made.membership.which(7) == {"pid": 7, "name": "/web", "cgroup": "/root/web/-tasks"}
     made.cgroup = "/elsewhere"
-    assert made.containers.which(7)["name"] is None
-    assert code(made.containers.which, 0) == code(made.containers.which, -7) == "EINVAL"
+    assert made.membership.which(7)["name"] is None
+    assert code(made.membership.which, 0) == code(made.membership.which, -7) == "EINVAL"
     monkeypatch.setattr(cgroup2, "path_of_task", _gone)
-    assert code(made.containers.which, 7) == "ESRCH"
+    assert code(made.membership.which, 7) == "ESRCH"
 
 
 def _gone(pid: int) -> str:
@@ -411,17 +413,17 @@ def _gone(pid: int) -> str:
 def test_a_task_that_ends_between_two_looks(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """ESRCH, for attach and detach too."""
     monkeypatch.setattr(cgroup2, "path_of_task", _gone)
-    assert code(made.containers.attach, "/web", [7], True, ROOT) == "ESRCH"
-    assert code(made.containers.detach, [7], ROOT) == "ESRCH"
+    assert code(made.membership.attach, "/web", [7], True, ROOT) == "ESRCH"
+    assert code(made.membership.detach, [7], ROOT) == "ESRCH"
 
 
 def test_events(made: Service) -> None:
     """What was done is told, of each container and task, when it is done; a removal with its reason."""
-    made.containers.create("/a/b", True)
-    made.containers.attach("/web", [7], True, ROOT)
+    made.lifecycle.create("/a/b", True)
+    made.membership.attach("/web", [7], True, ROOT)
     made.cgroup = "/root/web"
-    made.containers.detach([7], ROOT)
-    made.containers.remove("/a", True, ROOT)
+    made.membership.detach([7], ROOT)
+    made.lifecycle.remove("/a", True, ROOT)
     assert made.told() == [
         ("created", "/a"),
         ("created", "/a/b"),
@@ -482,7 +484,7 @@ def guard(made: Service) -> Guard:
     """One that was registered before /web was made."""
     found = Guard()
     made.registry.register(BuiltIn(found))
-    found.locked = made.containers._lock.locked
+    found.locked = made.lifecycle._changes._lock.locked
     found.calls.clear()
     return found
 
@@ -491,7 +493,7 @@ def guard(made: Service) -> Guard:
 def test_a_container_that_a_subsystem_refuses(made: Service, guard: Guard, refused: str) -> None:
     """Nothing is left of it and of the parents that were made for it, here and with the subsystem."""
     guard.refused.add(refused)
-    assert code(made.containers.create, "/a/b/c", True) == "EPERM"
+    assert code(made.lifecycle.create, "/a/b/c", True) == "EPERM"
     assert set(made.tree.ids) == {(), ("web",)} and made.told() == []
     created = [call[1] for call in guard.calls if call[0] == "create"]
     assert [call[1] for call in guard.calls if call[0] == "destroy"] == created[-2::-1]
@@ -501,10 +503,10 @@ def test_subsystems_hear_of_every_step(made: Service, guard: Guard) -> None:
     """Where a task was; post_attach when others may change things again; destroy after the removal."""
     made.cgroup = "/root/old"
     made.tree.create(("old",))
-    made.containers.attach("/web", [7], True, ROOT)
+    made.membership.attach("/web", [7], True, ROOT)
     made.cgroup = "/root/web"
-    made.containers.detach([7], ROOT)
-    made.containers.remove("/web", False, ROOT)
+    made.membership.detach([7], ROOT)
+    made.lifecycle.remove("/web", False, ROOT)
     assert guard.calls == [
         ("create", "/web", True),
         ("can_attach", "/web", 7),
@@ -522,7 +524,7 @@ def test_a_task_that_a_subsystem_refuses(made: Service, guard: Guard) -> None:
     made.task(8)
     guard.refused.add(8)
     with pytest.raises(Refused, match=r"not 8; attached before: 7$"):
-        made.containers.attach("/web", [7, 8], True, ROOT)
+        made.membership.attach("/web", [7, 8], True, ROOT)
     assert made.tree.attached == [(("web",), 7)]
     assert [call[0] for call in guard.calls] == ["create", "can_attach", "attach", "can_attach", "post_attach"]
 
@@ -530,49 +532,49 @@ def test_a_task_that_a_subsystem_refuses(made: Service, guard: Guard) -> None:
 def test_a_container_that_was_there_and_is_refused(made: Service, guard: Guard) -> None:
     """It takes no tasks until it is not refused any more; it can be shown and removed."""
     guard.refused.add("/web")
-    assert code(made.containers.attach, "/web", [7], True, ROOT) == "EPERM" and made.tree.attached == []
-    assert "cpu.usage_seconds" in made.containers.show("/web")["attributes"]
-    assert "guard.number" not in made.containers.show("/web")["attributes"]
+    assert code(made.membership.attach, "/web", [7], True, ROOT) == "EPERM" and made.tree.attached == []
+    assert "cpu.usage_seconds" in made.documents.show("/web")["attributes"]
+    assert "guard.number" not in made.documents.show("/web")["attributes"]
     guard.refused.clear()
-    assert made.containers.show("/web")["attributes"]["guard.number"] == 7
-    assert made.containers.attach("/web", [7], True, ROOT) == [7]
+    assert made.documents.show("/web")["attributes"]["guard.number"] == 7
+    assert made.membership.attach("/web", [7], True, ROOT) == [7]
 
 
 def test_set_is_for_root(made: Service) -> None:
     """And for attributes that there are."""
-    assert code(made.containers.set, "/web", {"cpu.usage_seconds": "0"}, USER) == "EACCES"
-    assert code(made.containers.set, "/web", {"cpu.usage_seconds": "0"}, ROOT) == "EACCES"
-    assert code(made.containers.set, "/web", {"num_tasks": "0"}, ROOT) == "EACCES"
-    assert code(made.containers.set, "/web", {"none": "0"}, ROOT) == "ENOENT"
-    assert code(made.containers.set, "/none", {"none": "0"}, ROOT) == "ENOENT"
+    assert code(made.settings.set, "/web", {"cpu.usage_seconds": "0"}, USER) == "EACCES"
+    assert code(made.settings.set, "/web", {"cpu.usage_seconds": "0"}, ROOT) == "EACCES"
+    assert code(made.settings.set, "/web", {"num_tasks": "0"}, ROOT) == "EACCES"
+    assert code(made.settings.set, "/web", {"none": "0"}, ROOT) == "ENOENT"
+    assert code(made.settings.set, "/none", {"none": "0"}, ROOT) == "ENOENT"
 
 
 def test_subsystems_of_our_own(made: Service) -> None:
     """By the same interface; their counters are those that show has."""
-    found = {one["name"]: one for one in made.containers.subsystems()}
+    found = {one["name"]: one for one in made.containers.subsystems.all()}
     assert list(found) == ["tasks", "pages", "cpu", "cpuset"] and all(one["built_in"] for one in found.values())
-    shown = made.containers.show("/")
+    shown = made.documents.show("/")
     flat = {attribute["name"] for name in ("tasks", "pages") for attribute in found[name]["attributes"]}
     assert flat <= set(shown) and not flat & set(shown["attributes"])
 
 
 def test_limits_are_attributes_too(made: Service) -> None:
     """Set as `limit` sets them; when one is refused, those before it are what they were."""
-    made.containers.set("/web", {"task_limit": "5", "page_limit": "1M"}, ROOT)
+    made.settings.set("/web", {"task_limit": "5", "page_limit": "1M"}, ROOT)
     assert made.keeper.asked == [(("web",), {"task_limit": "5"}), (("web",), {"page_limit": "1M"})]
     made.keeper.asked.clear()
-    assert code(made.containers.set, "/web", {"task_limit": "7", "page_limit": "bad"}, ROOT) == "EINVAL"
+    assert code(made.settings.set, "/web", {"task_limit": "7", "page_limit": "bad"}, ROOT) == "EINVAL"
     assert made.keeper.asked == [(("web",), {"task_limit": "7"}), (("web",), {"task_limit": "5"})]
 
 
 def test_what_somebody_else_removed(made: Service, guard: Guard) -> None:
     """Subsystems hear of it; those that are there are left, counted or not."""
-    made.containers.create("/a", False)
-    made.containers.create("/b", False)
+    made.lifecycle.create("/a", False)
+    made.lifecycle.create("/b", False)
     guard.calls.clear()
     del made.tree.ids["a",]
     made.source.now = snapshot((1, 0))
-    made.containers.forget_gone()
+    made.containers.subsystems.forget_gone()
     assert guard.calls == [("destroy", "/a")]
 
 
@@ -581,21 +583,21 @@ def test_containers_from_before(made: Service, guard: Guard, monkeypatch: pytest
     made.tree.create(("web", "db"))
     paths = {1: "/root", made.tree.ids["web",]: "/root/web", made.tree.ids["web", "db"]: "/root/web/db"}
     monkeypatch.setattr(made, "paths", lambda ids: [paths.get(number) for number in ids], raising=False)
-    made.containers.take_up()
+    made.containers.subsystems.take_up()
     assert guard.calls == []
     monkeypatch.setattr(BuiltIn, "built_in", False)
-    made.containers.take_up()
+    made.containers.subsystems.take_up()
     assert guard.calls == [("create", "/web", True), ("create", "/web/db", True)]
 
 
 def test_top_and_names(made: Service) -> None:
     """Documents of few, with what only a live view asks for; page faults are unknown without a memory controller."""
     for name in ("/a", "/b", "/b/c"):
-        made.containers.create(name, False)
-    found = made.containers.top(Wanted(limit=1, text="c", tree=True))
+        made.lifecycle.create(name, False)
+    found = made.documents.top(Wanted(limit=1, text="c", tree=True))
     assert [one["name"] for one in found["containers"]] == ["/b/c", "/b", "/"]
     assert (found["matched"], found["total"]) == (1, len(made.tree.ids)) and found["containers"][0][
         "page_faults"
     ] is None
-    assert made.containers.show("/b")["page_faults"] is None
-    assert made.containers.names("/b", False, 9) == ["/b", "/b/c"]
+    assert made.documents.show("/b")["page_faults"] is None
+    assert made.documents.names("/b", False, 9) == ["/b", "/b/c"]

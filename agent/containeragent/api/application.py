@@ -125,29 +125,30 @@ class Application:
         self._containers = containers
         self._bus = bus or Bus()
         self._streams = streams
+        documents, membership = containers.documents, containers.membership
         self._routes: dict[tuple[str, str], Handler] = {
-            ("GET", "/v1/containers"): lambda request: containers.documents(request.flag("all"), request.flag("dead")),
+            ("GET", "/v1/containers"): lambda request: documents.all(request.flag("all"), request.flag("dead")),
             ("POST", "/v1/containers"): self._create,
-            ("GET", "/v1/top"): lambda request: containers.top(request.wanted()),
-            ("GET", "/v1/names"): lambda request: containers.names(
+            ("GET", "/v1/top"): lambda request: documents.top(request.wanted()),
+            ("GET", "/v1/names"): lambda request: documents.names(
                 request.query.get("prefix", ""), request.flag("all"), request.most()
             ),
-            ("GET", "/v1/container"): lambda request: containers.show(request.name()),
+            ("GET", "/v1/container"): lambda request: documents.show(request.name()),
             ("DELETE", "/v1/container"): self._remove,
             ("GET", "/v1/container/tasks"): self._tasks,
             ("POST", "/v1/container/tasks"): self._attach,
-            ("POST", "/v1/container/limits"): lambda request: containers.limit(
+            ("POST", "/v1/container/limits"): lambda request: containers.settings.limit(
                 request.name(), request.body, request.caller
             ),
             ("POST", "/v1/container/attributes"): self._set,
-            ("GET", "/v1/subsystems"): lambda request: containers.subsystems(),
+            ("GET", "/v1/subsystems"): lambda request: containers.subsystems.all(),
             ("POST", "/v1/container/rename"): self._rename,
             ("POST", "/v1/container/notify"): self._notify,
-            ("POST", "/v1/container/kill"): lambda request: {"killed": containers.kill(request.name(), request.caller)},
-            ("POST", "/v1/detach"): lambda request: {"detached": containers.detach(request.pids(), request.caller)},
-            ("GET", "/v1/task"): lambda request: containers.which(request.number("pid")),
+            ("POST", "/v1/container/kill"): lambda request: {"killed": membership.kill(request.name(), request.caller)},
+            ("POST", "/v1/detach"): lambda request: {"detached": membership.detach(request.pids(), request.caller)},
+            ("GET", "/v1/task"): lambda request: membership.which(request.number("pid")),
             ("GET", "/v1/events"): self._events,
-            ("GET", "/v1/audit"): lambda request: containers.audit(request.query.get("name"), request.flag("all")),
+            ("GET", "/v1/audit"): lambda request: documents.audit(request.query.get("name"), request.flag("all")),
             ("GET", "/v1/doctor"): lambda request: doctor(),
             ("GET", "/openapi.json"): lambda request: openapi.document(),
         }
@@ -157,33 +158,34 @@ class Application:
             raise Refused("EINVAL", 'the body has no "name", for example {"name": "/web"}')
         limits = {key: value for key, value in request.body.items() if key not in ("name", "parents", *_RELEASE)}
         notify, remove = request.maybe("notify_on_release"), bool(request.maybe("remove_on_release"))
-        return self._containers.create(request.body["name"], request.choice("parents", False), limits, notify, remove)
+        parents = request.choice("parents", False)
+        return self._containers.lifecycle.create(request.body["name"], parents, limits, notify, remove)
 
     def _rename(self, request: Request) -> Any:
         if not isinstance(request.body.get("to"), str):
             raise Refused("EINVAL", 'the body has no "to", for example {"to": "/web2"}')
-        return self._containers.rename(request.name(), request.body["to"])
+        return self._containers.lifecycle.rename(request.name(), request.body["to"])
 
     def _notify(self, request: Request) -> Any:
         notify, remove = request.maybe("notify_on_release"), request.maybe("remove_on_release")
         if notify is None and remove is None:
             raise Refused("EINVAL", 'the body has neither "notify_on_release" nor "remove_on_release"')
-        return self._containers.notify(request.name(), notify, remove)
+        return self._containers.settings.notify(request.name(), notify, remove)
 
     def _remove(self, request: Request) -> Any:
-        return {"removed": self._containers.remove(request.name(), request.flag("recursive"), request.caller)}
+        return {"removed": self._containers.lifecycle.remove(request.name(), request.flag("recursive"), request.caller)}
 
     def _tasks(self, request: Request) -> Any:
         if request.flag("stats"):
-            return self._containers.task_stats(request.name())
-        return self._containers.tasks(request.name())
+            return self._containers.membership.task_stats(request.name())
+        return self._containers.membership.tasks(request.name())
 
     def _attach(self, request: Request) -> Any:
         move = request.choice("move", True)
-        return {"attached": self._containers.attach(request.name(), request.pids(), move, request.caller)}
+        return {"attached": self._containers.membership.attach(request.name(), request.pids(), move, request.caller)}
 
     def _set(self, request: Request) -> Any:
-        return self._containers.set(request.name(), checked(request.body.get("attributes")), request.caller)
+        return self._containers.settings.set(request.name(), checked(request.body.get("attributes")), request.caller)
 
     def _events(self, request: Request) -> Any:
         container = names.join(names.parse(request.query.get("container", "/")))

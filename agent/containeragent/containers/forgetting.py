@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Subsystems hear of containers that somebody else removed, in a thread of their own: what they do there may take time.
 
-In: `removed` events, and every few seconds a look, for engines that tell of no removal. Out: Containers.forget_gone.
+In: `removed` events, and every few seconds a look, for engines that tell of no removal. Out: TakenUp.forget_gone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 
-from containeragent.containers.service import Containers
+from containeragent.containers.taken_up import TakenUp
 from containeragent.events.bus import Bus
 from containeragent.events.event import REMOVED
 
@@ -21,8 +21,8 @@ _LOOK_SECONDS = 5.0
 class Forgetter:
     """Runs until it is stopped."""
 
-    def __init__(self, containers: Containers, bus: Bus) -> None:
-        self._containers = containers
+    def __init__(self, taken_up: TakenUp, bus: Bus) -> None:
+        self._taken_up = taken_up
         self._bus = bus
         self._due = threading.Event()
         self._stopping = False
@@ -43,6 +43,6 @@ class Forgetter:
             self._due.clear()
             self._removals.take()
             try:
-                self._containers.forget_gone()
+                self._taken_up.forget_gone()
             except Exception:
                 log.exception("subsystems were not told of removed containers, it is tried again")
