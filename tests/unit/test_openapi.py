@@ -7,6 +7,8 @@ import json
 from typing import Any, cast
 from unittest.mock import Mock
 
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
 from containeragent.api.application import Application
 from containeragent.api.openapi import document
 from containeragent.containers.service import Containers
@@ -44,3 +46,14 @@ def test_every_reference_leads_somewhere() -> None:
     schemas = document()["components"]["schemas"]
     references = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
     assert references <= set(schemas) and "Container" in references
+
+
+def test_it_is_valid() -> None:
+    """By the rules of OpenAPI 3.1."""
+    OpenAPIV31SpecValidator(document()).validate()
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    """Generated clients call their functions so."""
+    names = [operation["operationId"] for operation in described().values()]
+    assert len(set(names)) == len(names) and all(name.isidentifier() for name in names)
