@@ -31,12 +31,14 @@ def library() -> C.CDLL:
     for name in (
         "btf__load_vmlinux_btf",
         "btf__type_by_id",
+        "btf__raw_data",
         "btf__name_by_offset",
         "btf__resolve_type",
     ):
         getattr(lib, name).restype = C.c_void_p
     lib.btf__name_by_offset.restype = C.c_char_p
     lib.btf__type_by_id.argtypes = [C.c_void_p, C.c_uint32]
+    lib.btf__raw_data.argtypes = [C.c_void_p, C.POINTER(C.c_uint32)]
     lib.btf__name_by_offset.argtypes = [C.c_void_p, C.c_uint32]
     lib.btf__find_by_name_kind.argtypes = [C.c_void_p, C.c_char_p, C.c_uint32]
     lib.btf__type_cnt.argtypes = [C.c_void_p]

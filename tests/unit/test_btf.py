@@ -136,7 +136,7 @@ _HIGH_ADDRESSES = """
 import threading
 from containeragent.host.btf import Btf
 found = []
-thread = threading.Thread(target=lambda: found.append(Btf().anonymous_enumerator("no such enumerator")))
+thread = threading.Thread(target=lambda: found.append(Btf().anonymous_enumerator("task_struct")))
 thread.start()
 thread.join()
 assert found == [None]

@@ -7,6 +7,7 @@ or a feature that is left out (HAVE_...).
 
 from __future__ import annotations
 
+import functools
 import platform
 
 from containeragent.errors import Refused
@@ -96,6 +97,7 @@ def required(name: str, value: int | None, hint: str = ": kernels from 5.15 on d
     return value
 
 
+@functools.cache
 def definitions(btf: Btf) -> dict[str, int]:
     """Name -> value of everything that the BPF sources take from the kernel. Offsets and sizes are bytes."""
     values = {
