@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -51,22 +49,7 @@ def make_agent() -> Iterator[MakeAgent]:
         yield make
 
 
-@pytest.fixture(scope="session")
-def spare_pins() -> Iterator[list[Path]]:
-    """What ended agents left whole: an agent starts on it at once, where compiling takes half a minute in a guest."""
-    folders: list[Path] = []
-    yield folders
-    for folder in folders:
-        shutil.rmtree(folder)
-
-
 @pytest.fixture
-def fresh(make_agent: MakeAgent, spare_pins: list[Path]) -> Iterator[Agent]:
+def fresh(make_agent: MakeAgent) -> Agent:
     """One that runs, to be ended or broken."""
-    agent = make_agent()
-    if spare_pins:
-        agent.bpffs = spare_pins.pop()
-    before = agent.start().pinned()
-    yield agent
-    if agent.pinned() == before:
-        spare_pins.append(agent.give_pins_away())
+    return make_agent().start()

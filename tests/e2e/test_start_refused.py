@@ -18,6 +18,7 @@ from tests.e2e.support.command import NOBODY, Result, containeragent
 
 def attempt(agent: Agent, **instead: str) -> Result:
     """`containeragent run` with this agent's flags, some of them replaced."""
+    agent.take_spares()
     options = agent.run_options()
     for flag, value in instead.items():
         options += ["--" + flag.replace("_", "-"), value]

@@ -82,7 +82,7 @@ def counting(request: pytest.FixtureRequest) -> Iterator[Counting]:
     loaded.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def small_counting(request: pytest.FixtureRequest) -> Iterator[Counting]:
     """Counting with room for SMALL more containers than the host has cgroups."""
     cgroups = sum(1 for _ in os.walk(mountpoints.unified()))
@@ -91,7 +91,7 @@ def small_counting(request: pytest.FixtureRequest) -> Iterator[Counting]:
     loaded.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kept() -> Iterator[list[Counting]]:
     """What the tests before left whole."""
     sets: list[Counting] = []

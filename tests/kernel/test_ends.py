@@ -182,20 +182,18 @@ def test_nobody_listens(counting: Counting, managed: Path) -> None:
     assert len(reader.of(managed)) == 1024
 
 
-def test_records_outlive_a_replacement_of_the_programs(make_container: MakeContainer) -> None:
+def test_records_outlive_a_replacement_of_the_programs(own: Counting, make_container: MakeContainer) -> None:
     """And each end is recorded once while both sets count: the replaced ones do in this process as long as it lives."""
-    counting = Counting("ends")
-    try:
-        container = make_container("managed")
-        folder = container.path
-        counting.maps.state["managed_root"] = counting.slot(container)
-        (folder / "before").mkdir()
-        (folder / "before").rmdir()
-        load(counting.options, True, no_say)
-        counting.map_again()
-        (folder / "after").mkdir()
-        (folder / "after").rmdir()
-        ends = Ends(counting.maps.ends, counting.maps.state).new()
-        assert [end.path for end in ends if end.managed] == [f"/{folder.name}/before", f"/{folder.name}/after"]
-    finally:
-        counting.close()
+    container = make_container("managed")
+    folder = container.path
+    ends = Ends(own.maps.ends, own.maps.state)
+    ends.new()
+    own.maps.state["managed_root"] = own.slot(container)
+    (folder / "before").mkdir()
+    (folder / "before").rmdir()
+    load(own.options, True, no_say)
+    own.map_again()
+    (folder / "after").mkdir()
+    (folder / "after").rmdir()
+    assert [end.path for end in ends.new() if end.managed] == [f"/{folder.name}/before", f"/{folder.name}/after"]
+    own.maps.state["managed_root"] = 0

@@ -16,6 +16,7 @@ from typing import Any
 from tests.e2e.support import cgroups, command
 from tests.e2e.support.command import Result
 from tests.e2e.support.http import Api
+from tests.e2e.support.spares import spares
 from tests.e2e.support.waiting import PATIENCE_SECONDS, until
 
 BPFFS = Path("/sys/fs/bpf")
@@ -30,7 +31,7 @@ def free_port() -> int:
 
 
 class Agent:
-    """Made stopped. `close` removes every trace, whatever happened meanwhile."""
+    """Made stopped. `close` removes every trace, whatever happened meanwhile; whole pins become spares."""
 
     def __init__(self, *options: str) -> None:
         name = f"test-{os.getpid()}-{next(_numbers)}"
@@ -46,6 +47,7 @@ class Agent:
         self.without: tuple[str, ...] = ()  # capabilities, as setpriv(1) calls them
         self.packages: tuple[Path, ...] = ()  # folders with packages that are installed for it
         self.process: subprocess.Popen[bytes] | None = None
+        self._whole: list[str] = []  # what was pinned after the first start
         self.api = Api(self.socket)
 
     @property
@@ -65,13 +67,22 @@ class Agent:
 
     def start(self) -> Agent:
         """Start it and wait until it answers."""
+        if not self.without:
+            self.take_spares()
         with self.log.open("ab") as log:
             line = command.without(self.without, command.module("containeragent", "run", *self.run_options()))
             self.process = subprocess.Popen(
                 line, stderr=log, stdout=log, env=command.environment(*self.packages), cwd="/"
             )
         until(self._answers, bool, "the agent's first answer")
+        self._whole = self._whole or self.pinned()
         return self
+
+    def take_spares(self) -> None:
+        """Go on with what another one left, if nothing is loaded for this one."""
+        if not self.bpffs.exists():
+            self.bpffs = spares.take(self.options) or self.bpffs
+            self._whole = self.pinned()
 
     def _answers(self) -> bool:
         assert self.process
@@ -134,12 +145,6 @@ class Agent:
         found = [os.path.join(top, name) for top, folders, files in os.walk(live) for name in [*folders, *files]]
         return sorted(os.path.relpath(path, live) for path in found)
 
-    def give_pins_away(self) -> Path:
-        """They outlive this agent, which ends."""
-        self._kill()
-        given, self.bpffs = self.bpffs, self.bpffs.with_name(self.bpffs.name + "-given")
-        return given
-
     def _kill(self) -> None:
         if self.process and self.process.poll() is None:
             self.process.kill()
@@ -151,6 +156,8 @@ class Agent:
             self._kill()
             cgroups.remove(self.root)
         finally:
-            if self.bpffs.exists():
+            if self._whole and self.pinned() == self._whole:
+                spares.give(self.options, self.bpffs)
+            elif self.bpffs.exists():
                 shutil.rmtree(self.bpffs)
             shutil.rmtree(self.folder)
