@@ -37,6 +37,12 @@ from tests.guest.support.installation import (
 )
 
 FORKS = "import os\nfor _ in range(23):\n os.waitpid(os.fork() or os._exit(0), 0)"
+RELEASED = """#!/bin/sh
+while read -r line; do echo "released $1 $line"; done < /proc/self/status
+sleep 1
+read -r line < /proc/self/oom_score_adj
+echo "released $1 oom_score_adj $line"
+"""
 MOST_EXPOSURE = 20  # tenths
 # linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, NET_ADMIN, SYS_NICE, PERFMON, BPF
 CAPABILITIES = {1, 2, 12, 23, 38, 39}
@@ -174,6 +180,37 @@ def test_subsystems(web: int) -> None:
         run("make", "install")
         run("systemctl", "restart", AGENT)
     assert "door.open" not in ctl("show", "web")["attributes"]
+
+
+def test_release_agent(web: int) -> None:
+    """It is run as the agent's user with no capability, no way to one, and none of the agent's protection."""
+    program, kept = Path("/usr/local/sbin/released"), CONFIG.read_text()
+    program.write_text(RELEASED)
+    program.chmod(0o755)
+    try:
+        CONFIG.write_text(f'release_agent = "{program}"\n')
+        run("systemctl", "restart", AGENT)
+        ctl("create", "web/job", "--notify-on-release")
+        with inside(ROOT / "web/job", ["true"]) as job:
+            job.wait()
+        said = until(lambda: _words("released /web/job"), lambda found: "oom_score_adj" in found, "the program's end")
+        assert {said[kind] for kind in ("CapInh:", "CapPrm:", "CapEff:", "CapAmb:")} == {"0" * 16}
+        assert (said["NoNewPrivs:"], said["oom_score_adj"]) == ("1", "0")
+        assert "0" not in said["Uid:"].split()
+    finally:
+        CONFIG.write_text(kept)
+        program.unlink()
+        run("systemctl", "restart", AGENT)
+
+
+def _words(beginning: str) -> dict[str, str]:
+    """What is in the agent's journal behind these words: the first word of each line, and the rest of it."""
+    entries = [
+        entry["MESSAGE"].removeprefix(beginning).split(maxsplit=1)
+        for entry in journal(AGENT)
+        if entry["MESSAGE"].startswith(beginning)
+    ]
+    return {entry[0]: entry[1] for entry in entries if len(entry) == 2}
 
 
 def test_after_an_upgrade(web: int) -> None:

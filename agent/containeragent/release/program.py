@@ -7,6 +7,7 @@ those of the agent's user: workers.py takes the rest away before.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -79,6 +80,7 @@ def run(path: str, name: str, longest_seconds: float = LONGEST_SECONDS) -> Outco
     except OSError as error:
         why = f"release_agent {path} was not started: {(error.strerror or str(error)).lower()}"
         return Outcome(None, why, time.monotonic() - started)
+    _protect_no_more(process.pid)
     in_time = _ends(process.pid, longest_seconds)
     if not in_time:
         os.killpg(process.pid, signal.SIGKILL)
@@ -87,6 +89,13 @@ def run(path: str, name: str, longest_seconds: float = LONGEST_SECONDS) -> Outco
     if not in_time:
         return Outcome(status, f"{path} was killed after {longest_seconds:g} s", time.monotonic() - started)
     return Outcome(status, f"{path} ended with {status}" if status else None, time.monotonic() - started)
+
+
+def _protect_no_more(pid: int) -> None:
+    """What protects the agent when memory is short is not for what it starts."""
+    file = Path(f"/proc/{pid}/oom_score_adj")
+    with contextlib.suppress(OSError):  # it has ended, or is less protected than most
+        file.write_text(str(max(0, int(file.read_text()))))
 
 
 def _ends(pid: int, seconds: float) -> bool:
