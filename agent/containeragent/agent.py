@@ -18,11 +18,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from prometheus_client import make_wsgi_app
-
-from containeragent import __version__, doctor, engines, metrics, out_of_memory
+from containeragent import __version__, doctor, engines, out_of_memory
 from containeragent.api.application import Application
-from containeragent.api.server import Server, UnixServer, tcp_server
+from containeragent.api.server import Server, UnixServer
 from containeragent.api.streams import Streams
 from containeragent.cgroups import root as cgroup_root
 from containeragent.cgroups.figures import Figures
@@ -42,12 +40,15 @@ from containeragent.events.bus import Bus
 from containeragent.events.journal import Journal
 from containeragent.host import cgroup2, process
 from containeragent.limits.limiting import Limiting
-from containeragent.limits.metrics import LimitsCollector
-from containeragent.metrics_subsystems import SubsystemCollector
+from containeragent.metrics import assembly as metrics
+from containeragent.metrics.choice import Choice
+from containeragent.metrics.patterns import wanted
 from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
 from containeragent.subsystems import assembly
+from containeragent.web.reading import Web
+from containeragent.web.server import server
 from containeragent.workloads.human_names import HumanNames
 from containeragent.workloads.known import Workloads
 
@@ -61,7 +62,14 @@ def _root(config: Config) -> Path:
 
 
 def _services(
-    managed: Path, config: Config, source: Source, bus: Bus, *, streams: Streams, stack: contextlib.ExitStack
+    managed: Path,
+    config: Config,
+    source: Source,
+    bus: Bus,
+    *,
+    streams: Streams,
+    web: Web | None,
+    stack: contextlib.ExitStack,
 ) -> tuple[list[Server], Rescanner, Limiting]:
     mount = cgroup2.mount_point()
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
@@ -110,24 +118,25 @@ def _services(
         stack.callback(Forgetter(containers.subsystems, bus).stop)
     releases.start(containers.lifecycle.remove_released)
     rescanner = Rescanner(auditor.look, containers.documents.drift, config.rescan_percent, config.drift_seconds)
-    collector = metrics.ContainerCollector(
+    is_wanted = wanted(config.metrics_include, config.metrics_exclude)
+    scraped = metrics.scrape(
         source,
         names,
-        resolver.paths,
-        config.series_cap,
-        lambda: rescanner.drift,
+        Choice(config.series_cap, config.metrics_min_age_seconds, is_wanted),
+        paths_of=resolver.paths,
+        workload_of=workloads.of,
+        drift=lambda: rescanner.drift,
         bus=bus,
         ended=ended,
-        workload_of=workloads.of,
-        limits=limiting.states,
+        limiting=limiting,
+        registry=registry,
         releases=releases,
     )
     application = Application(
         containers, doctor.document(source, lambda: [*limiting.checks(), *registry.checks()]), bus, streams
     )
     api = UnixServer(Path(config.socket), config.socket_group, application)
-    collectors = metrics.registry(collector, SubsystemCollector(registry), LimitsCollector(limiting))
-    scrape = tcp_server(config.metrics_address, make_wsgi_app(collectors))
+    scrape = server(config.metrics_address, scraped, web)
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
     return [api, scrape], rescanner, limiting
 
@@ -166,6 +175,7 @@ def run(config: Config) -> None:
     manager = ServiceManager(os.environ)
     if os.geteuid() and not process.has_capabilities():
         raise Refused("EPERM", "the agent needs root; run it with sudo or as the systemd service")
+    web = Web(Path(config.web_config_file)) if config.web_config_file else None
     process.share_memory()
     process.hurry()  # little to do, but at once: what stops a fork bomb must not wait for it
     stopped = threading.Event()
@@ -184,7 +194,7 @@ def run(config: Config) -> None:
         streams = Streams(bus)
         stack.callback(streams.close)
         root = _root(config)
-        servers, rescanner, limiting = _services(root, config, source, bus, streams=streams, stack=stack)
+        servers, rescanner, limiting = _services(root, config, source, bus, streams=streams, web=web, stack=stack)
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)

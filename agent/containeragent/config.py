@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from containeragent.errors import Refused
+from containeragent.metrics import patterns
 
 DEFAULT_FILE = Path("/etc/containeragent/config.toml")
 ENGINES = ("auto", "tracepoint", "fentry", "netlink")
@@ -23,16 +24,22 @@ MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
 
 @dataclass(frozen=True)
 class Config:
-    """`cgroup_root`, `socket_group` and `release_agent` may be empty: found by itself, root only, none."""
+    """Empty may be `cgroup_root` (found by itself), `socket_group` (root only), `release_agent`, `web_config_file`
+    (none).
+    """
 
     bpffs: str = "/sys/fs/bpf/containeragent"
     socket: str = "/run/containeragent/agent.sock"
     socket_group: str = ""
     metrics_address: str = "127.0.0.1:9917"
+    web_config_file: str = ""
     cgroup_root: str = ""
     engine: str = "auto"
     slots: int = 16384
     series_cap: int = 50000
+    metrics_min_age_seconds: float = 10.0
+    metrics_include: str = ""
+    metrics_exclude: str = ""
     grace_seconds: int = 300
     throttle_max_seconds: float = 8.0
     rescan_percent: float = 0.25
@@ -46,11 +53,10 @@ def _check(config: Config, where: str) -> None:
     for key in ("bpffs", "socket"):
         if not getattr(config, key).startswith("/"):
             raise Refused("EINVAL", f"{where}: {key} = {getattr(config, key)!r} is not an absolute path")
-    if config.cgroup_root and not config.cgroup_root.startswith("/"):
-        raise Refused("EINVAL", f"{where}: cgroup_root = {config.cgroup_root!r} is not an absolute path")
-    if config.release_agent and not config.release_agent.startswith("/"):
-        raise Refused("EINVAL", f"{where}: release_agent = {config.release_agent!r} is not an absolute path")
-    for key in ("bpffs", "socket", "cgroup_root", "release_agent"):
+    for key in ("cgroup_root", "release_agent", "web_config_file"):
+        if getattr(config, key) and not getattr(config, key).startswith("/"):
+            raise Refused("EINVAL", f"{where}: {key} = {getattr(config, key)!r} is not an absolute path")
+    for key in ("bpffs", "socket", "cgroup_root", "release_agent", "web_config_file"):
         if "\0" in getattr(config, key):
             raise Refused("EINVAL", f"{where}: {key} has a NUL, which no path can have")
     _, colon, port = config.metrics_address.rpartition(":")
@@ -61,6 +67,12 @@ def _check(config: Config, where: str) -> None:
         raise Refused("EINVAL", f"{where}: socket is longer than the 107 bytes that a Unix socket's path may have")
     if config.engine not in ENGINES:
         raise Refused("EINVAL", f"{where}: engine = {config.engine!r} is none of {', '.join(ENGINES)}")
+    for key in ("metrics_include", "metrics_exclude"):
+        try:
+            patterns.compiled(getattr(config, key))
+        except ValueError as error:
+            shown = f"{key} = {getattr(config, key)!r}"
+            raise Refused("EINVAL", f"{where}: {shown} is no regular expression (RE2): {error}") from None
     _check_numbers(config, where)
 
 
@@ -73,6 +85,9 @@ def _check_numbers(config: Config, where: str) -> None:
         raise Refused("EINVAL", f"{where}: drift_seconds = {config.drift_seconds} is negative; 0 turns it off")
     if config.series_cap < 1:
         raise Refused("EINVAL", f"{where}: series_cap = {config.series_cap} is not positive")
+    if not 0 <= config.metrics_min_age_seconds <= 86400:
+        shown = f"metrics_min_age_seconds = {config.metrics_min_age_seconds}"
+        raise Refused("EINVAL", f"{where}: {shown} is not between 0 and 86400 (a day)")
     if not 0.1 <= config.subsystem_seconds <= 60:
         shown = f"subsystem_seconds = {config.subsystem_seconds}"
         raise Refused("EINVAL", f"{where}: {shown} is not between 0.1 and 60")

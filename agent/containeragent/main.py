@@ -22,10 +22,14 @@ _FLAGS = {
     "socket": "The API's Unix socket.",
     "socket_group": "Group whose members may use the socket.",
     "metrics_address": "HOST:PORT of /metrics.",
+    "web_config_file": "TLS and passwords of /metrics: a web configuration file as exporters of Prometheus have it.",
     "cgroup_root": "Cgroup that holds the managed containers.",
     "engine": "auto, tracepoint, fentry or netlink.",
     "slots": "Cgroups that can be told apart at the same time.",
     "series_cap": "Most series of containers in one scrape.",
+    "metrics_min_age_seconds": "A tiny container has no metrics before it is as old as that.",
+    "metrics_include": "Only cgroups whose path this regular expression (RE2) matches as a whole have metrics.",
+    "metrics_exclude": "Cgroups whose path this regular expression (RE2) matches as a whole have no metrics.",
     "throttle_max_seconds": "Longest time that a container above its page limit is stopped at a time.",
     "grace_seconds": "How long the last numbers of a container that is gone are shown.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
@@ -34,6 +38,7 @@ _FLAGS = {
     "subsystems": "Third-party subsystems in use, in this order; all: those that are installed; none: an empty text.",
     "subsystem_seconds": "How long a call of a third-party subsystem may take.",
 }
+_OTHER_NAMES = {"web_config_file": ["--web.config.file"]}  # what exporters of Prometheus call it
 _LOADER_FLAGS = ("bpffs", "engine", "slots")
 
 
@@ -44,7 +49,8 @@ def _flags(names: tuple[str, ...]) -> Callable[[Any], Any]:
         for name in reversed(names):
             kind = type(getattr(config.Config(), name))
             shown = f"{_FLAGS[name]}  [default: {getattr(config.Config(), name) or 'none'}]"
-            command = click.option("--" + name.replace("_", "-"), type=kind, default=None, help=shown)(command)
+            options = ["--" + name.replace("_", "-"), *_OTHER_NAMES.get(name, ())]
+            command = click.option(*options, name, type=kind, default=None, help=shown)(command)
         where = f"Configuration file.  [default: {config.DEFAULT_FILE}]"
         return click.option("--config", "file", type=click.Path(path_type=Path), default=None, help=where)(command)
 
@@ -127,10 +133,13 @@ def check(file: Path | None, **flags: Any) -> None:
       containeragent check --config ./config.toml
     """
     from containeragent.release import program
+    from containeragent.web import reading
 
     found = config.read(file, flags)
     if found.release_agent:
         program.check(found.release_agent)
+    if found.web_config_file:
+        reading.read(Path(found.web_config_file))
     click.echo("the configuration is good")
 
 

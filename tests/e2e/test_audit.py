@@ -156,9 +156,9 @@ def test_wrong_counters_are_seen(make_agent: MakeAgent) -> None:
             assert line["ours"] - line["kernel"] == line["difference"] == 23 and not line["moving"]
             assert found[name]["num_tasks"]["difference"] == 0
         assert "+23" in agent.ctl("audit", "web").out
-        sample = f'containeragent_drift_pages{{cgroup="{agent.cgroup}/web",counter="anon"}} 23.0'
+        sample = f'containeragent_drift_pages{{cgroup="{agent.cgroup}/web",counter="anon"}} 23\n'
         until(lambda: scrape(agent.address)[0], lambda text: sample in text, "the drift in the metrics")
-        assert f'containeragent_drift_tasks{{cgroup="{agent.cgroup}/web"}} 0.0' in scrape(agent.address)[0]
+        assert f'containeragent_drift_tasks{{cgroup="{agent.cgroup}/web"}} 0\n' in scrape(agent.address)[0]
         falsify(agent, web, -23)
         audited(agent)
 

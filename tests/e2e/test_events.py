@@ -81,7 +81,7 @@ def test_a_container_that_somebody_else_removes(agent: Agent) -> None:
     (row,) = [line for line in agent.ctl("ls", "--all", "--dead").ok().out.splitlines() if line.startswith("/foreign ")]
     assert " dead " in row
     text, _ = scrape(agent.address)
-    assert f'containeragent_forks_total{{cgroup="{agent.cgroup}/foreign"}} 23.0' in text
+    assert f'containeragent_forks_total{{cgroup="{agent.cgroup}/foreign"}} 23\n' in text
     assert f'containeragent_died_timestamp_seconds{{cgroup="{agent.cgroup}/foreign"}}' in text
 
 

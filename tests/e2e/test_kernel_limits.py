@@ -62,8 +62,8 @@ def test_a_task_limit_holds(agent: Agent) -> None:
         assert told and told[0]["limit"] == "tasks" and told[0]["limit_value"] == 5
         text = scrape(agent.address)[0]
         cgroup = agent.cgroup + "/shop/web"
-        assert f'containeragent_task_limit_hits_total{{cgroup="{cgroup}"}} 6.0' in text
-        assert f'containeragent_task_limit{{cgroup="{cgroup}"}} 5.0' in text
+        assert f'containeragent_task_limit_hits_total{{cgroup="{cgroup}"}} 6\n' in text
+        assert f'containeragent_task_limit{{cgroup="{cgroup}"}} 5\n' in text
         agent.ctl("limit", "shop/web", "--task-limit", "max").ok()
         assert agent.show("/shop/web")["task_limit"] is None
     agent.ctl("rm", "--recursive", "shop").ok()
@@ -149,7 +149,7 @@ def test_controllers_vanish_under_a_running_agent(make_agent: MakeAgent) -> None
             assert kinds.count("mode") == 2
             checks = {check["name"]: check for check in agent.ctl("doctor", "--json").ok().json()["checks"]}
             assert "agent" in checks["limits of tasks"]["detail"]
-            assert 'containeragent_limited_containers{limit="tasks",mode="agent"} 1.0' in scrape(agent.address)[0]
+            assert 'containeragent_limited_containers{limit="tasks",mode="agent"} 1\n' in scrape(agent.address)[0]
             with running(SLEEP) as other:
                 agent.ctl("attach", "web", str(other.pid)).refused("5 of 5 tasks")
     finally:

@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from prometheus_client import parser
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 
 from tests.e2e.conftest import MakeAgent
+from tests.e2e.support import command
 from tests.e2e.support.agent import Agent
 from tests.e2e.support.http import scrape
 from tests.e2e.support.processes import PYTHON, SLEEP, inside
@@ -111,18 +118,126 @@ def test_openmetrics(agent: Agent) -> None:
     assert found["containeragent_forks"] == "counter" and found["containeragent_tasks"] == "gauge"
 
 
+def created(agent: Agent, name: str, cgroup: str) -> float:
+    """When a counter began, as OpenMetrics has it."""
+    text = scrape(agent.address, "application/openmetrics-text")[0]
+    prefix = f'containeragent_{name}_created{{cgroup="{cgroup}"}} '
+    return next(float(line.removeprefix(prefix)) for line in text.splitlines() if line.startswith(prefix))
+
+
+def test_counters_go_on_through_every_end_of_the_agent(make_agent: MakeAgent) -> None:
+    """Killed, or with other programs: neither counters nor when they began change."""
+    agent = make_agent().start()
+    before = time.time()
+    folder, cgroup = agent.create("web"), f"{agent.cgroup}/web"
+    names = ("forks_total", "exits_total", "tasks_peak", "memory_peak_bytes")
+    began, last = 0.0, [0.0] * len(names)
+    for step in ("first", "killed", "replaced", "killed"):
+        with inside(folder, [*PYTHON, FORKS]) as storm:
+            storm.wait(60)
+        if step == "killed":
+            agent.restart(signal.SIGKILL)
+        elif step == "replaced":
+            load = command.module("containeragent", "load", "--replace", "--bpffs", str(agent.bpffs))
+            command.run(load).ok()
+        samples = series(agent)
+        now = [of_cgroup(samples, name, cgroup) for name in names]
+        assert all(value >= earlier for value, earlier in zip(now, last, strict=True)), step
+        assert now[0] == last[0] + 23 and now[1] == last[1] + 24
+        last, began = now, began or created(agent, "forks", cgroup)
+        assert created(agent, "forks", cgroup) == pytest.approx(began, abs=0.1)
+    assert before - 1 < began < time.time()
+
+
+def test_a_cgroup_nested_too_deep_for_a_path_breaks_nothing(agent: Agent) -> None:
+    """Whoever owns a cgroup can make one whose path the kernel cannot say."""
+    agent.create("web")
+    home, depth = os.open(agent.root, os.O_RDONLY), 0
+    try:
+        at = os.dup(home)
+        for _ in range(18):
+            os.mkdir("d" * 250, dir_fd=at)
+            below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at, depth = below, depth + 1
+        os.close(at)
+        samples = series(agent)
+        assert of_cgroup(samples, "tasks", f"{agent.cgroup}/web") == 0
+        assert samples["containers_dropped", frozenset({("reason", "no_path")})] > 0
+        assert "/web" in agent.names()
+    finally:
+        for level in range(depth, 0, -1):
+            at = os.dup(home)
+            for _ in range(level - 1):
+                below = os.open("d" * 250, os.O_RDONLY, dir_fd=at)
+                os.close(at)
+                at = below
+            os.rmdir("d" * 250, dir_fd=at)
+            os.close(at)
+        os.close(home)
+
+
+def test_scrapes_while_containers_come_and_go(agent: Agent) -> None:
+    """None fails, and each has what lives all the time."""
+    agent.create("stays")
+    stop = threading.Event()
+
+    def churn() -> None:
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            folder = agent.root / f"c{number % 50}"
+            folder.mkdir()
+            folder.rmdir()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(churn)
+        try:
+            for _ in range(50):
+                samples = series(agent)
+                assert of_cgroup(samples, "tasks", f"{agent.cgroup}/stays") == 0
+        finally:
+            stop.set()
+        done.result()
+    assert not any(value for (name, _), value in samples.items() if name == "collect_failures_total")
+
+
+def test_only_what_is_asked_for(make_agent: MakeAgent) -> None:
+    """By patterns, which match as a whole; young tiny containers have no metrics yet."""
+    agent = make_agent("--metrics-include", "/test-.*", "--metrics-exclude", ".*/tmp-.*").start()
+    for name in ("web", "tmp-1"):
+        agent.create(name)
+    cgroups = {dict(labels).get("cgroup") for name, labels in series(agent) if name == "tasks"}
+    assert cgroups >= {agent.cgroup, f"{agent.cgroup}/web"} and "/" not in cgroups
+    assert f"{agent.cgroup}/tmp-1" not in cgroups
+    agent.end()
+    agent.options = ("--metrics-min-age-seconds", "3600")
+    agent.start()
+    agent.create("young")
+    samples = series(agent)
+    assert ("tasks", frozenset({("cgroup", f"{agent.cgroup}/young")})) not in samples
+    assert samples["containers_dropped", frozenset({("reason", "young")})] >= 1
+    assert of_cgroup(samples, "tasks", "/") > 0
+
+
+def test_a_pattern_that_is_none_is_refused(make_agent: MakeAgent) -> None:
+    """In one line, before anything is loaded."""
+    command.run(command.module("containeragent", "check", "--metrics-include", "(")).refused("metrics_include", "RE2")
+
+
 def test_the_cap_drops_and_counts(make_agent: MakeAgent) -> None:
     """At most so many series of containers; those with the most tasks and memory stay."""
-    agent = make_agent("--series-cap", "20").start()
+    agent = make_agent("--series-cap", "35").start()
     for number in range(5):
         agent.create(f"c{number}")
     samples = series(agent)
     of_containers = [labels for name, labels in samples if name in PER_CONTAINER or dict(labels).get("cgroup")]
-    assert 0 < len(of_containers) <= 20
+    assert 0 < len(of_containers) <= 35
     # Drift may be of a container whose counters were left out.
     cgroups = {dict(labels)["cgroup"] for name, labels in samples if name in PER_CONTAINER}
     assert "/" in cgroups
-    counted, dropped = samples["containers", frozenset()], samples["containers_dropped", frozenset()]
+    counted = samples["containers", frozenset()]
+    dropped = samples["containers_dropped", frozenset({("reason", "series_cap")})]
     assert dropped == counted - len(cgroups) and counted >= 7
 
 

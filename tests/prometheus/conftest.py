@@ -83,11 +83,18 @@ def _no_container_stays(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def prometheus(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """It scrapes the agent every second, with the files of deploy/prometheus."""
-    folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
+    folder = tmp_path_factory.mktemp("prometheus")
     for rules in ("rules.yml", "alerts.yml"):
         shutil.copy(DEPLOY / rules, folder)
+    with running(folder, (DEPLOY / "scrape.yml").read_text().replace("127.0.0.1:9917", agent.address)) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(folder: Path, config: str) -> Iterator[Prometheus]:
+    """One with that configuration that scrapes every second."""
+    port = free_port()
     often = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
-    config = (DEPLOY / "scrape.yml").read_text().replace("127.0.0.1:9917", agent.address)
     (folder / "prometheus.yml").write_text(often + config)
     line = [tool("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     with contextlib.ExitStack() as stack:

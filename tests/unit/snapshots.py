@@ -48,6 +48,7 @@ def snapshot(*tasks_by_id: tuple[int, int], **of_health: int) -> Snapshot:
         task_limit_hits=tasks * 0,
         page_limit_hits=tasks * 0,
         partial=tasks > 1000,
+        born_ns=np.full_like(tasks, UNKNOWN),
         health=health(**of_health),
         index={number: at for at, (number, _) in enumerate(tasks_by_id)},
     )

@@ -23,7 +23,7 @@ FORBIDDEN = {
     "loader": ("containers", "api", "metrics", "agent", "cgroups"),
     "api": ("loader", "counters", "metrics", "agent"),
     "release": ("loader", "api", "metrics", "agent"),
-    "metrics.py": ("loader", "api", "agent"),
+    "metrics": ("loader", "api", "agent"),
     "agent.py": ("loader",),
 }
 

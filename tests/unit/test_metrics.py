@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics over a source that only a test fills."""
+"""The metrics of containers over a source that only a test fills, read back by prometheus-client's parsers."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import pytest
-from prometheus_client import generate_latest, parser
+from prometheus_client import parser
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from containeragent import metrics
 from containeragent.cgroups.naming import Names
 from containeragent.containers.audit import Line
 from containeragent.containers.ended import Ended
@@ -17,13 +20,24 @@ from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
 from containeragent.events.bus import Bus
 from containeragent.limits.model import Hits, Limits, LimitState
-from containeragent.workloads.patterns import of_path
+from containeragent.metrics import about_itself
+from containeragent.metrics.choice import Choice
+from containeragent.metrics.containers import ContainerMetrics
+from containeragent.metrics.drift import Drift
+from containeragent.metrics.family import PREFIX, Family
+from containeragent.metrics.labels import Labels
+from containeragent.metrics.scrape import rendered
+from containeragent.metrics.series import PER_CONTAINER, PER_DEAD
+from containeragent.workloads.patterns import Workload, of_path
 from tests.unit.snapshots import PAGE_BYTES, FakeSource, end, snapshot
 
 PATHS: dict[int, str | None] = {1: "/", 2: "/containers", 3: "/containers/web", 4: '/x"\\\n', 5: None}
-PATHS |= {6: "/docker/" + "a" * 64, 7: "/system.slice/ssh.service"}
-
+PATHS |= {6: "/docker/" + "a" * 64, 7: "/system.slice/ssh.service", 8: "/\x1b[31m\udcff"}
+CAP = 50000
+ALL = Choice(CAP)
 NO_STATES: Mapping[int, LimitState] = {}
+LIMITED = LimitState(Limits(5, 10), "kernel", "kernel", Hits(None, 7), Hits(0, 0), 1.5)
+Found = dict[str, dict[str, float]]
 
 
 def paths_of(cgroup_ids: Sequence[int]) -> list[str | None]:
@@ -31,52 +45,94 @@ def paths_of(cgroup_ids: Sequence[int]) -> list[str | None]:
     return [PATHS.get(number, f"/c{number}") for number in cgroup_ids]
 
 
-def scraped(
-    now: Snapshot, series_cap: int = 50000, ended: Sequence[End] = (), limits: Mapping[int, LimitState] = NO_STATES
-) -> dict[str, dict[str, float]]:
-    """Values by name and cgroup ("" where there is none), after the text format and back."""
+def families(
+    now: Snapshot,
+    choice: Choice = ALL,
+    ended: Sequence[End] = (),
+    *,
+    limits: Mapping[int, LimitState] = NO_STATES,
+    paths: Callable[[Sequence[int]], list[str | None]] = paths_of,
+    workload_of: Callable[[str], Workload | None] = of_path,
+) -> list[Family]:
+    """One scrape, with what the agent says of itself."""
     fake, names, bus = FakeSource(now), Names("/containers"), Bus()
     fake.ended = list(ended)
     source = fake.as_source()
     dead = Ended(source, names, bus, 300)
-    collector = metrics.ContainerCollector(
-        source, names, paths_of, series_cap, bus=bus, ended=dead, workload_of=of_path, limits=lambda _: limits
-    )
-    text = generate_latest(metrics.registry(collector)).decode()
-    found: dict[str, dict[str, float]] = {}
-    for family in parser.text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name.removeprefix("containeragent_"), {})[sample.labels.get("cgroup", "")] = (
-                sample.value
-            )
+    labels = Labels(names, paths, workload_of, choice.is_wanted)
+    containers = ContainerMetrics(source, labels, choice, ended=dead, limits=lambda _: limits)
+    return [*containers.families(), *about_itself.families(source, bus, dead)]
+
+
+def parsed(found: Iterable[Family], openmetrics: bool = False) -> list[Metric]:
+    """As others read it."""
+    text = b"".join(rendered(found, openmetrics)).decode()
+    if openmetrics:
+        return list(openmetrics_parser.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
+    return list(parser.text_string_to_metric_families(text))
+
+
+def by_name(metrics: Iterable[Metric], label: str = "cgroup") -> Found:
+    """Values by name and that label, "" where there is none."""
+    found: Found = {}
+    for sample in (sample for family in metrics for sample in family.samples):
+        found.setdefault(sample.name.removeprefix(PREFIX), {})[sample.labels.get(label, "")] = sample.value
     return found
 
 
-def test_values() -> None:
+def scraped(
+    now: Snapshot, choice: Choice = ALL, ended: Sequence[End] = (), limits: Mapping[int, LimitState] = NO_STATES
+) -> Found:
+    """The same by name and cgroup."""
+    return by_name(parsed(families(now, choice, ended, limits=limits)))
+
+
+def dropped(found: Iterable[Family]) -> dict[str, float]:
+    """By reason, those that are not 0."""
+    numbers = by_name(parsed(found), "reason")["containers_dropped"]
+    return {reason: number for reason, number in numbers.items() if number}
+
+
+def born(now: Snapshot, *seconds_ago: float | None) -> Snapshot:
+    """With these ages."""
+    times = [now.born_ns[0] if ago is None else time.monotonic_ns() - int(ago * 1e9) for ago in seconds_ago]
+    return dataclasses.replace(now, born_ns=np.array(times, dtype=np.int64))
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_values(openmetrics: bool) -> None:
     """Pages become bytes."""
-    found = scraped(snapshot((1, 9), (3, 2)))
+    found = by_name(parsed(families(snapshot((1, 9), (3, 2))), openmetrics))
     assert found["tasks"] == {"/": 9, "/containers/web": 2}
     assert found["tasks_peak"] == {"/": 10, "/containers/web": 3}
     assert found["forks_total"] == {"/": 32, "/containers/web": 25} and found["exits_total"]["/"] == 33
     for kind in ("anon", "file", "shmem"):
         assert found[f"{kind}_bytes"] == {"/": 90 * PAGE_BYTES, "/containers/web": 20 * PAGE_BYTES}
     assert found["memory_peak_bytes"]["/"] == 270 * PAGE_BYTES
-    assert found["containers"] == {"": 2} and found["containers_dropped"] == {"": 0}
+    assert found["containers"] == {"": 2} and found["containers_managed"] == {"": 1}
+    assert "active_bytes" not in found  # unknown
+
+
+def test_a_counter_says_since_when_in_openmetrics() -> None:
+    """Where that is known; the text format has no such lines."""
+    now = born(snapshot((1, 9), (3, 2)), None, 50)
+    found = by_name(parsed(families(now, limits={3: LIMITED}), openmetrics=True))
+    created = {name for name in found if name.endswith("_created")}
+    assert created == {
+        f"{name}_created" for name in ("forks", "exits", "page_limit_hits", "throttled_seconds")
+    }  # hits of tasks are unknown
+    for name in created:
+        assert found[name] == {"/containers/web": pytest.approx(time.time() - 50, abs=5)}
+    assert "created" not in b"".join(rendered(families(now), False)).decode()
 
 
 @pytest.mark.parametrize("cgroup_id", [6, 7])
 def test_info_says_whose_a_cgroup_is(cgroup_id: int) -> None:
     """Unless it is managed, or nobody's that is known."""
-    collector = metrics.ContainerCollector(
-        FakeSource(snapshot((3, 1), (cgroup_id, 1))).as_source(),
-        Names("/containers"),
-        paths_of,
-        999,
-        workload_of=of_path,
-    )
-    families = {family.name: family for family in collector.collect()}
-    managed, other = families["containeragent_container_info"].samples
+    found = {metric.name: metric for metric in parsed(families(snapshot((3, 1), (cgroup_id, 1))))}
+    managed, other = found[PREFIX + "container_info"].samples
     assert not any(managed.labels[key] for key in ("runtime", "container_id", "unit"))
+    assert (managed.labels["name"], managed.labels["managed"], other.labels["managed"]) == ("/web", "true", "false")
     expected = {6: ("docker", "a" * 64, "", ""), 7: ("systemd", "", "", "ssh.service")}[cgroup_id]
     assert tuple(other.labels[key] for key in ("runtime", "container_id", "container", "unit")) == expected
 
@@ -87,28 +143,105 @@ def test_about_itself() -> None:
     assert (found["slots_exhausted_total"], found["slots_dead"], found["slots"]) == ({"": 3}, {"": 2}, {"": 16})
     assert found["bpf_program_runs_total"] == {"": 7} and found["bpf_program_missed_total"] == {"": 1}
     assert found["bpf_program_run_seconds_total"] == {"": 3}
-    assert found["build_info"] == found["engine_info"] == {"": 1} and found["collect_seconds"][""] >= 0
+    assert found["build_info"] == found["engine_info"] == {"": 1}
 
 
-def test_any_name_survives_the_text_format() -> None:
-    """Quotes, backslashes, newlines."""
-    assert scraped(snapshot((4, 1)))["tasks"] == {'/x"\\\n': 1}
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_any_name_survives_the_format(openmetrics: bool) -> None:
+    """Quotes, backslashes, newlines; what a terminal would take for its own, and what is no character, as text."""
+    found = by_name(parsed(families(snapshot((4, 1), (8, 2))), openmetrics))
+    assert found["tasks"] == {'/x"\\\n': 1, "/\\x1b[31m\\udcff": 2}
+    assert found["container_info"].keys() == found["tasks"].keys()
 
 
 def test_one_that_is_gone_is_left_out() -> None:
     """It has no path any more."""
-    assert scraped(snapshot((1, 1), (5, 1)))["tasks"] == {"/": 1}
+    found = families(snapshot((1, 1), (5, 1)))
+    assert by_name(parsed(found))["tasks"] == {"/": 1} and dropped(found) == {"no_path": 1}
 
 
-@pytest.mark.parametrize("number, cap", [(5, 20), (5, 49), (50, 100), (3, 1)])
+def _broken_paths(cgroup_ids: Sequence[int]) -> list[str | None]:
+    if 9 in cgroup_ids:
+        raise OSError(36, "File name too long")
+    return paths_of(cgroup_ids)
+
+
+def _broken_workloads(path: str) -> Workload | None:
+    if path == "/c9":
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+    return of_path(path)
+
+
+@pytest.mark.parametrize(
+    "paths, workload_of, reason", [(_broken_paths, of_path, "no_path"), (paths_of, _broken_workloads, "failed")]
+)
+def test_one_about_which_something_fails_breaks_nothing(
+    paths: Callable[[Sequence[int]], list[str | None]],
+    workload_of: Callable[[str], Workload | None],
+    reason: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is left out, counted, and told once."""
+    labels = Labels(Names("/containers"), paths, workload_of, lambda _: True)
+    for _ in range(3):
+        found, missing = labels.of((1, 9, 3), (0, 0, 0))
+        assert [label and label.cgroup for label in found] == ["/", None, "/containers/web"]
+        assert missing[reason] == 1
+    assert [record.message for record in caplog.records] == ["cgroup 9 is left out of the metrics"]
+    whole = families(snapshot((1, 1), (9, 1), (3, 1)), paths=paths, workload_of=workload_of)
+    assert by_name(parsed(whole))["tasks"].keys() == {"/", "/containers/web"} and dropped(whole) == {reason: 1}
+
+
+def test_two_of_the_same_text_are_one() -> None:
+    """Bytes that are no UTF-8 are shown as others can be called; a scrape must not have a series twice."""
+    found = families(snapshot((50, 1), (51, 2)), paths=lambda ids: ["/caf\\xff"] * len(ids))
+    assert by_name(parsed(found))["tasks"] == {"/caf\\xff": 1} and dropped(found) == {"failed": 1}
+
+
+@pytest.mark.parametrize("number, cap", [(5, 40), (5, 79), (50, 200), (3, 1)])
 def test_the_cap(number: int, cap: int) -> None:
     """At most so many series of containers, but one container; the heaviest stay, the rest is counted."""
-    found = scraped(snapshot(*((10 + at, at) for at in range(number))), cap)
-    kept = found["tasks"]
-    series = sum(len(values) for values in found.values() if "" not in values)
-    assert series <= cap or len(kept) == 1
+    now = born(snapshot(*((10 + at, at) for at in range(number))), *[1000.0] * number)
+    found = families(now, Choice(cap))
+    values = by_name(parsed(found))
+    kept = values["tasks"]
+    for openmetrics in (False, True):
+        series = sum(len(one) for one in by_name(parsed(found, openmetrics)).values() if "" not in one)
+        assert series <= cap or len(kept) == 1
     assert sorted(kept.values()) == sorted(range(number))[-len(kept) :]
-    assert found["containers_dropped"] == {"": number - len(kept)} and found["containers"] == {"": number}
+    left_out = number - len(kept)
+    assert dropped(found) == ({"series_cap": left_out} if left_out else {}) and values["containers"] == {"": number}
+
+
+def test_tiny_ones_need_an_age() -> None:
+    """Not those with memory or tasks, nor with limits, nor that were there before the programs."""
+    now = born(snapshot((20, 0), (21, 0), (22, 0), (23, 0), (24, 2), (25, 10)), 1, 11, None, 2, 3, 4)
+    found = families(now, Choice(CAP, min_age_seconds=10), limits={23: LIMITED})
+    assert by_name(parsed(found))["tasks"].keys() == {"/c21", "/c22", "/c23", "/c24", "/c25"}
+    assert dropped(found) == {"young": 1}
+
+
+def test_tiny_ones_that_are_gone_needed_an_age() -> None:
+    """Their last values are not shown, or every short-lived container would be series for grace_seconds."""
+    now = time.time()
+    ended = [
+        end(70, "/containers/short", born_at=now - 1, peak_tasks=1),
+        end(71, "/containers/long", born_at=now - 100, peak_tasks=1),
+        end(72, "/containers/large", born_at=now - 1, peak_tasks=1, peak_pages=257),
+        end(73, "/containers/before", born_at=None, peak_tasks=1),
+    ]
+    found = families(snapshot((3, 2)), Choice(CAP, min_age_seconds=10), ended)
+    shown = by_name(parsed(found))["died_timestamp_seconds"].keys()
+    assert shown == {"/containers/long", "/containers/large", "/containers/before"}
+    assert dropped(found) == {"young": 1}
+
+
+def test_only_what_is_asked_for() -> None:
+    """Of the living and of the dead."""
+    choice = Choice(CAP, is_wanted=lambda path: path.endswith("web"))
+    found = families(snapshot((1, 1), (3, 2), (7, 3)), choice, [end(70, "/containers/a/web"), end(71, "/containers/b")])
+    assert by_name(parsed(found))["tasks"].keys() == {"/containers/web", "/containers/a/web"}
+    assert dropped(found) == {"excluded": 3}
 
 
 def test_no_container() -> None:
@@ -116,20 +249,15 @@ def test_no_container() -> None:
     assert "tasks" not in scraped(snapshot())
 
 
-def test_a_registry_of_its_own() -> None:
-    """Nothing of the Python process, and registering reads nothing."""
-    collector = metrics.ContainerCollector(FakeSource(snapshot()).as_source(), Names("/x"), paths_of, 1)
-    assert all(family.name.startswith("containeragent_") for family in metrics.registry(collector).collect())
-
-
 def test_limits() -> None:
     """Of who has them; what is unknown has no sample; they count against the cap."""
-    limits = {3: LimitState(Limits(5, 10), "kernel", "kernel", Hits(None, 7), Hits(0, 0), 1.5)}
-    found = scraped(snapshot((1, 9), (3, 2)), limits=limits)
+    found = scraped(snapshot((1, 9), (3, 2)), limits={3: LIMITED})
     assert found["task_limit"] == {"/containers/web": 5} and "task_limit_hits_total" not in found
     assert found["page_limit_bytes"] == {"/containers/web": 10 * PAGE_BYTES}
     assert found["page_limit_hits_total"] == {"/containers/web": 7}
     assert found["throttled_seconds_total"] == {"/containers/web": 1.5}
+    assert scraped(snapshot((1, 9), (3, 2)), Choice(2 * PER_CONTAINER))["tasks"].keys() == {"/", "/containers/web"}
+    assert scraped(snapshot((1, 9), (3, 2)), Choice(2 * PER_CONTAINER), limits={3: LIMITED})["tasks"].keys() == {"/"}
 
 
 def drifted(most: int) -> dict[str, list[tuple[str, str, float]]]:
@@ -146,7 +274,7 @@ def drifted(most: int) -> dict[str, list[tuple[str, str, float]]]:
     }
     return {
         family.name: [(s.labels["cgroup"], s.labels.get("counter", ""), s.value) for s in family.samples]
-        for family in metrics.drift_families(audit, most)
+        for family in parsed(Drift(lambda: audit, lambda: most).families())
     }
 
 
@@ -163,6 +291,15 @@ def test_drift_fits_into_the_cap(most: int, left: int) -> None:
     found = drifted(most)
     assert found["containeragent_drift_pages"] == [("/db", "shmem", -5)][:left]
     assert found["containeragent_drift_tasks"] == []
+
+
+def test_drift_is_of_the_newest_audit() -> None:
+    """What is kept of one goes with it."""
+    audits = [{"/web": [Line("tasks", 3, 2, 1, "", False, None)]}, {"/web": [Line("tasks", 3, 3, 0, "", False, None)]}]
+    drift = Drift(lambda: audits[0], lambda: 9)
+    assert list(drift.families()[0].values) == [1] and list(drift.families()[0].values) == [1]
+    audits.pop(0)
+    assert list(drift.families()[0].values) == [0]
 
 
 def test_the_dead_keep_their_last_values() -> None:
@@ -184,7 +321,26 @@ def test_the_dead_keep_their_last_values() -> None:
 
 def test_the_dead_come_after_the_living_in_the_cap() -> None:
     """The newest first; the others are counted."""
-    ended = [end(70 + number, f"/containers/{number}", died_at=time.time() - number) for number in range(4)]
-    found = scraped(snapshot((3, 2)), 3 * metrics._PER_CONTAINER, ended)
-    assert found["forks_total"].keys() == {"/containers/web", "/containers/0", "/containers/1"}
-    assert found["containers_dropped"] == {"": 2}
+    now = time.time()
+    ended = [end(70 + age, f"/containers/{age}", born_at=now - 99, died_at=now - age) for age in range(4)]
+    found = families(snapshot((3, 2)), Choice(PER_CONTAINER + 2 * PER_DEAD), ended)
+    assert by_name(parsed(found))["forks_total"].keys() == {"/containers/web", "/containers/0", "/containers/1"}
+    assert dropped(found) == {"series_cap": 2}
+
+
+def test_each_help_text_says_its_unit() -> None:
+    """Where the name has one; and where figures of containers come from."""
+    for family in families(snapshot((3, 2)), limits={3: LIMITED}):
+        for unit in ("bytes", "seconds"):
+            assert not family.name.endswith("_" + unit) or unit in family.help, family.name
+        if family.labels and family.labels[0].startswith("{cgroup=") and family.name != "died_timestamp_seconds":
+            assert "Source: " in family.help, family.name
+        assert not set(family.help) & set('\\"\n')
+
+
+def test_labels_that_are_made_anew_are_forgotten() -> None:
+    """Memory is bounded by who lives."""
+    labels = Labels(Names("/containers"), paths_of, of_path, lambda _: True)
+    for start in range(100, 10_000, 1000):
+        labels.of(range(start, start + 1000), [0] * 1000)
+    assert len(labels._known) <= 3001

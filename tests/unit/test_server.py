@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from containeragent.api.server import UnixServer, tcp_server
+from containeragent.api.server import UnixServer, address_of
 from containeragent.errors import Refused
 
 
@@ -131,10 +131,10 @@ def test_what_is_no_socket_is_left_alone(path: Path, kind: str) -> None:
 )
 def test_addresses_that_are_none(address: str) -> None:
     """One line that shows how it is written."""
-    assert "HOST:PORT" in refused(lambda: tcp_server(address, who)).message
+    assert "HOST:PORT" in refused(lambda: address_of(address)).message
 
 
 @pytest.mark.parametrize("address, bound", [("127.0.0.1:0", "127.0.0.1"), (":0", "127.0.0.1"), ("[::1]:9917", "::1")])
 def test_addresses(address: str, bound: str) -> None:
     """Without a host it is this one alone."""
-    assert tcp_server(address, who).bind_addr[0] == bound
+    assert address_of(address)[0] == bound

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP servers: one on the API's Unix socket, one for /metrics. cheroot does the HTTP.
+"""HTTP servers: cheroot's, with bounds; and the one on the API's Unix socket.
 
 In: a WSGI application. Out: a server that runs in threads of its own until it is stopped.
 """
@@ -51,14 +51,16 @@ class _Gateway(wsgi.Gateway_10):
         self.req.conn.socket.close()
 
 
-class _Connection(HTTPConnection):
+class Connection(HTTPConnection):
+    """One client's."""
+
     RequestHandlerClass = _Request
 
 
 class Server(wsgi.Server):
     """A cheroot server with bounded requests that starts and stops in one call each."""
 
-    ConnectionClass = _Connection
+    ConnectionClass = Connection
     max_request_header_size = _HEADER_BYTES
     max_request_body_size = _BODY_BYTES
 
@@ -147,9 +149,9 @@ def _remove_stale(path: Path) -> None:
     raise Refused("EADDRINUSE", f"another agent listens on {path}; stop it, or choose another --socket")
 
 
-def tcp_server(address: str, application: Any) -> Server:
-    """A server on HOST:PORT."""
-    host, colon, port = address.rpartition(":")
+def address_of(text: str) -> tuple[str, int]:
+    """Of HOST:PORT."""
+    host, colon, port = text.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise Refused("EINVAL", f"metrics_address {address!r} is not HOST:PORT, for example 127.0.0.1:9917")
-    return Server((host.strip("[]") or "127.0.0.1", int(port)), application, threads=2, request_queue_size=16)
+        raise Refused("EINVAL", f"metrics_address {text!r} is not HOST:PORT, for example 127.0.0.1:9917")
+    return host.strip("[]") or "127.0.0.1", int(port)

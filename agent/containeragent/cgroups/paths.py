@@ -31,7 +31,7 @@ class PathResolver:
         self._known: dict[int, str] = {}
 
     def path(self, cgroup_id: int) -> str | None:
-        """None when the cgroup is gone."""
+        """None when the cgroup is gone, or its path is longer than PATH_MAX."""
         known = self._known.get(cgroup_id)
         if known is None:
             known = self._look_up(cgroup_id)
@@ -83,6 +83,8 @@ class PathResolver:
             return self._searched(cgroup_id) if ctypes.get_errno() == errno.EPERM else None
         try:
             target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:  # ENAMETOOLONG: nested deeper than the kernel can say
+            return None
         finally:
             os.close(descriptor)
         if not target.startswith(self._mount):

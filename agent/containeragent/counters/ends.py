@@ -101,6 +101,7 @@ def last_snapshot(ends: Sequence[End], health: Health) -> Snapshot:
         task_limit_hits=column([end.task_limit_hits for end in ends]),
         page_limit_hits=column([end.page_limit_hits for end in ends]),
         partial=np.array([end.partial_pages for end in ends], dtype=np.bool_),
+        born_ns=unknown,
         health=health,
         index={end.cgroup_id: at for at, end in enumerate(ends)},
     )

@@ -8,7 +8,8 @@ call, whatever the number of containers.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class Snapshot:
     task_limit_hits: Column  # of limits that the programs hold
     page_limit_hits: Column
     partial: npt.NDArray[np.bool_]
+    born_ns: Column  # CLOCK_MONOTONIC when they began to count; of who was there before, and with `netlink`, UNKNOWN
     health: Health
     index: dict[int, int]  # cgroup id -> position
     from_look: tuple[str, ...] = ()  # counters that no event tells: they are from a look at all pages
@@ -78,6 +80,31 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self.cgroup_ids)
+
+    def only(self, positions: Sequence[int]) -> Snapshot:
+        """These containers alone."""
+        if len(positions) == len(self):
+            return self
+        at = np.array(positions, dtype=np.intp)
+        columns = (
+            "peak_tasks",
+            "peak_pages",
+            "forks",
+            "exits",
+            "task_limit_hits",
+            "page_limit_hits",
+            "partial",
+            "born_ns",
+        )
+        ids = tuple(self.cgroup_ids[position] for position in positions)
+        return replace(
+            self,
+            cgroup_ids=ids,
+            total={name: column[at] for name, column in self.total.items()},
+            local={name: column[at] for name, column in self.local.items()},
+            index={number: position for position, number in enumerate(ids)},
+            **{name: getattr(self, name)[at] for name in columns},
+        )
 
     def reading(self, cgroup_id: int) -> Reading | None:
         """One container's counters; None for a cgroup that has no slot of its own."""
@@ -208,6 +235,7 @@ class Reader:
         seen_total, seen_local = self._seen.columns(tree)
         totals = {name: total[live, at] for at, name in enumerate(_COUNTED)} | seen_total
         groups, limits = groups[live], maps.limits[tree.used[live]]
+        born = maps.slots["born_ns"][tree.used[live]].astype(np.int64)
         return Snapshot(
             taken_at=time.monotonic(),
             cgroup_ids=tree.cgroup_ids,
@@ -220,6 +248,7 @@ class Reader:
             task_limit_hits=limits["task_limit_hits"].astype(np.int64),
             page_limit_hits=limits["page_limit_hits"].astype(np.int64),
             partial=partial[live] > 0,
+            born_ns=np.where(born == 0, UNKNOWN, born),
             health=self._health(tree),
             index={number: at for at, number in enumerate(tree.cgroup_ids)},
             from_look=self._seen.counters,

@@ -62,6 +62,7 @@ class Agent:
             "--socket": self.socket,
             "--metrics-address": self.address,
             "--cgroup-root": self.root,
+            "--metrics-min-age-seconds": 0,
         }
         return [word for flag, value in named.items() for word in (flag, str(value))] + list(self.options)
 

@@ -63,6 +63,7 @@ def snapshot(rows: Sequence[Row], nodes: Sequence[Node] | None, page_size: int, 
         task_limit_hits=_column(unknown),
         page_limit_hits=_column(unknown),
         partial=np.zeros(len(rows), dtype=np.bool_),
+        born_ns=_column(unknown),
         health=Health(None, len(rows), 0, 0, lost, 0, 0, 0),
         index={number: at for at, number in enumerate(ids)},
     )

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All metrics put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from containeragent.cgroups.naming import Names
+from containeragent.containers.audit import Audit
+from containeragent.containers.ended import Ended
+from containeragent.counters.source import Source
+from containeragent.events.bus import Bus
+from containeragent.limits.limiting import Limiting
+from containeragent.metrics import about_itself, limits, subsystems
+from containeragent.metrics.choice import Choice
+from containeragent.metrics.containers import ContainerMetrics
+from containeragent.metrics.drift import Drift
+from containeragent.metrics.labels import Labels
+from containeragent.metrics.scrape import Scrape
+from containeragent.release.releases import Releases
+from containeragent.subsystems.registry import Registry
+from containeragent.workloads.patterns import Workload
+
+
+def scrape(
+    source: Source,
+    names: Names,
+    choice: Choice,
+    *,
+    paths_of: Callable[[Sequence[int]], list[str | None]],
+    workload_of: Callable[[str], Workload | None],
+    drift: Callable[[], Audit],
+    bus: Bus,
+    ended: Ended,
+    limiting: Limiting,
+    registry: Registry,
+    releases: Releases,
+) -> Scrape:
+    """The application that serves them."""
+    labels = Labels(names, paths_of, workload_of, choice.is_wanted)
+    containers = ContainerMetrics(source, labels, choice, ended=ended, limits=limiting.states)
+    return Scrape(
+        {
+            "containers": containers.families,
+            "drift": Drift(drift, lambda: choice.series_cap - containers.series).families,
+            "limits": lambda: limits.families(limiting),
+            "subsystems": lambda: subsystems.families(registry),
+            "releases": lambda: about_itself.of_releases(releases),
+            "agent": lambda: about_itself.families(source, bus, ended),
+        }
+    )
