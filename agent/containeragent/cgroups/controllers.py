@@ -12,8 +12,9 @@ import errno
 import os
 from collections.abc import Collection
 
+from containeragent.cgroups.directory import PROCS, read_file, write_file
 from containeragent.cgroups.names import LEAF, join
-from containeragent.cgroups.tree import PROCS, Parts, Tree, read_file, write_file
+from containeragent.cgroups.tree import Parts, Tree
 from containeragent.errors import Refused
 
 CONTROLLERS = "cgroup.controllers"

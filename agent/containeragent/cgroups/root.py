@@ -11,8 +11,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from containeragent.cgroups.directory import PROCS
 from containeragent.cgroups.names import AGENT
-from containeragent.cgroups.tree import PROCS
 from containeragent.errors import Refused
 from containeragent.host import cgroup2
 

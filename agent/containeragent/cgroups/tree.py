@@ -13,26 +13,32 @@ import errno
 import itertools
 import logging
 import os
-import select
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from containeragent.cgroups import attributes, naming
+from containeragent.cgroups.directory import (
+    DIRECTORY,
+    KILL,
+    PROCS,
+    THREADS,
+    folders,
+    open_below,
+    read_ids,
+    remove_all,
+    wait_until_empty,
+    walk,
+    walk_ids,
+    write_file,
+)
 from containeragent.cgroups.names import COMPONENT_BYTES, LEAF, OWN, join, parse
 from containeragent.cgroups.naming import Names
 from containeragent.errors import Refused
 
 log = logging.getLogger(__name__)
 
-PROCS = "cgroup.procs"
-THREADS = "cgroup.threads"
-EVENTS = "cgroup.events"
-KILL = "cgroup.kill"
-
 Parts = naming.Parts
 NAME = "name"  # attribute of a renamed container
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KILL_SECONDS = 10.0
 
 
@@ -51,7 +57,7 @@ class Tree:
         self.root = root
         self.title = title
         self.names = names or Names("")
-        self._root = os.open(root, _DIRECTORY)
+        self._root = os.open(root, DIRECTORY)
 
     @contextlib.contextmanager
     def opened(self, parts: Parts) -> Iterator[int]:
@@ -66,7 +72,7 @@ class Tree:
         descriptor = os.dup(self._root)
         try:
             for part in directories:
-                below = os.open(part, _DIRECTORY, dir_fd=descriptor)
+                below = open_below(descriptor, part)
                 os.close(descriptor)
                 descriptor = below
             yield descriptor
@@ -135,7 +141,7 @@ class Tree:
     def walk(self) -> Iterator[tuple[Parts, int]]:
         """Every container by the names of its directories, parents first, with a descriptor while it is looked at."""
         with self.opened_directory(()) as root:
-            yield from _walk((), root)
+            yield from walk((), root)
 
     def leaf_identity(self, parts: Parts) -> int | None:
         """Id of the cgroup that holds the container's own tasks, if it is not the container's itself."""
@@ -174,7 +180,7 @@ class Tree:
         """The directory of that name is that of a renamed container, so it gets another, which nobody can ask for."""
         candidates = (f"-{number}.{parts[-1]}".encode()[:COMPONENT_BYTES] for number in itertools.count(2))
         name = next(name for raw in candidates if _mkdir(parent, name := raw.decode(errors="ignore"), parts))
-        made = os.open(name, _DIRECTORY, dir_fd=parent)
+        made = open_below(parent, name)
         try:
             attributes.put(made, NAME, parts[-1])
             self.names.rename((*above, name), os.fstat(made).st_ino, parts[-1])
@@ -199,7 +205,7 @@ class Tree:
         """Remove what others made directly below with the name of a renamed container; nothing runs in it any more."""
         with self.opened(parts) as directory:
             for folder in [folder for folder, name in self._below(parts, directory) if name is None]:
-                _remove_all(directory, folder)
+                remove_all(directory, folder)
 
     def remove(self, parts: Parts) -> None:
         """Remove a container that has neither tasks nor children."""
@@ -227,20 +233,20 @@ class Tree:
 
     def _processes(self, directory: int) -> list[int]:
         """Processes directly in a container, in its leaf too."""
-        processes = _read_ids(directory, PROCS)
+        processes = read_ids(directory, PROCS)
         with contextlib.suppress(FileNotFoundError):
-            processes += _read_ids(directory, f"{LEAF}/{PROCS}")
+            processes += read_ids(directory, f"{LEAF}/{PROCS}")
         return processes
 
     def processes(self, parts: Parts) -> list[int]:
         """Processes of the container and everything below it."""
         with self.opened(parts) as directory:
-            return sorted(_walk_ids(directory, PROCS))
+            return sorted(walk_ids(directory, PROCS))
 
     def tasks(self, parts: Parts) -> list[int]:
         """Threads of the container and everything below it."""
         with self.opened(parts) as directory:
-            return sorted(_walk_ids(directory, THREADS))
+            return sorted(walk_ids(directory, THREADS))
 
     def attach(self, parts: Parts, process: int) -> None:
         """Move a process, with all its threads."""
@@ -266,31 +272,17 @@ class Tree:
     def kill(self, parts: Parts) -> int:
         """SIGKILL to every process of the container and below; returns when all are gone, with their number."""
         with self.opened(parts) as directory:
-            killed = len(_walk_ids(directory, PROCS))
+            killed = len(walk_ids(directory, PROCS))
             if not killed:
                 return 0
             write_file(directory, KILL, "1")
-            if not _wait_until_empty(directory, _KILL_SECONDS):
+            if not wait_until_empty(directory, _KILL_SECONDS):
                 raise Refused(
                     "EBUSY",
                     f"tasks of container {join(parts)} did not end within {_KILL_SECONDS:.0f} s of SIGKILL; "
                     "they may wait for a device",
                 )
             return killed
-
-
-def _walk(directories: Parts, directory: int) -> Iterator[tuple[Parts, int]]:
-    """What goes while we look is left out."""
-    yield directories, directory
-    for name in folders(directory):
-        if name in OWN:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            below = os.open(name, _DIRECTORY, dir_fd=directory)
-            try:
-                yield from _walk((*directories, name), below)
-            finally:
-                os.close(below)
 
 
 def _mkdir(parent: int, name: str, parts: Parts) -> bool:
@@ -306,16 +298,6 @@ def _mkdir(parent: int, name: str, parts: Parts) -> bool:
     return True
 
 
-def _remove_all(parent: int, folder: str) -> None:
-    below = os.open(folder, _DIRECTORY, dir_fd=parent)
-    try:
-        for name in folders(below):
-            _remove_all(below, name)
-    finally:
-        os.close(below)
-    os.rmdir(folder, dir_fd=parent)
-
-
 def _some(number: int, noun: str, plural: str) -> str:
     return f"{number} {noun}{plural if number != 1 else ''}"
 
@@ -324,65 +306,3 @@ def _attach_refused(error: OSError, parts: Parts, process: int) -> Refused:
     if error.errno == errno.ESRCH:
         return Refused("ESRCH", f"there is no task {process}")
     return Refused.of_errno(error.errno or errno.EIO, f"task {process} was not attached to {join(parts)}")
-
-
-def folders(directory: int) -> list[str]:
-    """Names of what is directly below."""
-    with os.scandir(directory) as entries:
-        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-
-
-def read_file(directory: int, name: str) -> str:
-    """A control file of the cgroup behind a descriptor."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    with open(descriptor, encoding="ascii") as file:
-        return file.read()
-
-
-def _read_ids(directory: int, name: str) -> list[int]:
-    return [int(line) for line in read_file(directory, name).split()]
-
-
-def write_file(directory: int, name: str, value: str) -> None:
-    """Write one in one go, as the kernel wants it."""
-    descriptor = os.open(name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)
-
-
-def _walk_ids(directory: int, name: str) -> set[int]:
-    """Ids of a subtree; what goes while we look has none."""
-    try:
-        ids = set(_read_ids(directory, name))
-        names = folders(directory)
-    except OSError as error:
-        if error.errno in (errno.ENODEV, errno.ENOENT):
-            return set()
-        raise
-    for name_below in names:
-        with contextlib.suppress(FileNotFoundError):
-            below = os.open(name_below, _DIRECTORY, dir_fd=directory)
-            try:
-                ids |= _walk_ids(below, name)
-            finally:
-                os.close(below)
-    return ids
-
-
-def _wait_until_empty(directory: int, seconds: float) -> bool:
-    """Wait for "populated 0" in cgroup.events, which the kernel signals as a priority event."""
-    deadline = time.monotonic() + seconds
-    descriptor = os.open(EVENTS, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        poller = select.poll()
-        poller.register(descriptor, select.POLLPRI)
-        while "populated 0" not in os.pread(descriptor, 4096, 0).decode():
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return False
-            poller.poll(min(left, 1.0) * 1000)
-        return True
-    finally:
-        os.close(descriptor)

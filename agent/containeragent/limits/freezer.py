@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 from containeragent.cgroups import attributes
+from containeragent.cgroups.directory import KILL, folders, read_file, write_file
 from containeragent.cgroups.names import AGENT, LEAF
-from containeragent.cgroups.tree import KILL, Parts, Tree, folders, read_file, write_file
+from containeragent.cgroups.tree import Parts, Tree
 from containeragent.host import cgroup2
 
 log = logging.getLogger(__name__)

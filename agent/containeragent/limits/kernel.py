@@ -13,7 +13,8 @@ import os
 from dataclasses import dataclass
 
 from containeragent.cgroups import controllers
-from containeragent.cgroups.tree import Parts, Tree, folders, read_file, write_file
+from containeragent.cgroups.directory import folders, read_file, write_file
+from containeragent.cgroups.tree import Parts, Tree
 from containeragent.errors import Refused
 from containeragent.limits.model import NO_HITS, Hits, Limits
 

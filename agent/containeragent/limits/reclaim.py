@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from containeragent.cgroups.tree import write_file
+from containeragent.cgroups.directory import write_file
 
 MEMORY_RECLAIM = "memory.reclaim"
 CHUNK_BYTES = 64 << 20  # at a time, so that it can be stopped
