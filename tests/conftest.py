@@ -8,9 +8,14 @@ import os
 from collections.abc import Generator
 from typing import Any
 
+import hypothesis
 import pytest
 
 IN_GUEST = "CONTAINERAGENT_GUEST" in os.environ
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 collect_ignore = [] if IN_GUEST else ["guest"]
 
