@@ -155,4 +155,3 @@ def test_controllers_vanish_under_a_running_agent(make_agent: MakeAgent) -> None
     finally:
         agent.close()
         outer.rmdir()
-        agent.folder.mkdir()  # for the second close

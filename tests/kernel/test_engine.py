@@ -48,10 +48,10 @@ def test_fentry_by_name(own: Counting, options: Options) -> None:
     assert not options.bpffs.exists()
 
 
-def test_auto_is_the_best_that_loads(options: Options) -> None:
+def test_auto_is_the_best_that_loads(counting: Counting) -> None:
     """And says why it is not fentry where it is not."""
-    stamp = load(options, False, no_say)
-    assert stamp.engine == engines()[0]
+    stamp = counting.stamp
+    assert (counting.options.engine, stamp.engine) == ("auto", engines()[0])
     assert (stamp.without_fentry == "") == (stamp.engine == "fentry")
 
 

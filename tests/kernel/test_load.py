@@ -43,12 +43,6 @@ def test_twice(own: Counting) -> None:
     assert _everything_under(own.options.bpffs) == before
 
 
-def test_other_number_of_slots_while_loaded(own: Counting) -> None:
-    """The maps that are there decide, also when the programs are replaced."""
-    stamp = load(replace(own.options, slots=128), True, no_say)
-    assert stamp.slots == own.stamp.slots == 4096
-
-
 def test_unload_leaves_nothing(own: Counting) -> None:
     """No pins, no folders; once more is harmless."""
     assert own.pins.names("links")
@@ -60,13 +54,14 @@ def test_unload_leaves_nothing(own: Counting) -> None:
 
 
 def test_leftovers_of_an_interrupted_load(own: Counting) -> None:
-    """Pins of a load that did not come to its end are removed by the next one."""
+    """Its pins are removed by the next one, a replacement; how many slots there are, the kept maps decide."""
     for name in ("loading-1", "retired-2"):
         (own.options.bpffs / name / "maps").mkdir(parents=True)
         descriptor = own.pins.get("maps", "stamp")
         libbpf.obj_pin(descriptor, str(own.options.bpffs / name / "maps" / "stamp"))
         os.close(descriptor)
-    load(own.options, True, no_say)
+    stamp = load(replace(own.options, slots=128), True, no_say)
+    assert stamp.slots == own.stamp.slots == 4096
     assert [path.name for path in own.options.bpffs.iterdir()] == ["live"]
 
 

@@ -152,7 +152,9 @@ class Agent:
             self.process.wait(timeout=PATIENCE_SECONDS)
 
     def close(self) -> None:
-        """End it if it runs; remove its cgroups, pins and files."""
+        """End it if it runs; remove its cgroups, pins and files. Once more is harmless."""
+        if not self.folder.exists():
+            return
         try:
             self._kill()
             cgroups.remove(self.root)
