@@ -23,7 +23,7 @@ static __always_inline int give_to_owner(u64 mm, u64 frame)
 	struct block *block = owners.lookup(&index);
 	u64 owner = read_u64(mm + MM_OWNER);
 	u32 word = block ? block->word[first] : 0;
-	if (!word || !owner)
+	if (!word || !owner || word & OWNER_BY_FILE)
 		return 0;
 	u32 to = (word & ~SLOT_MASK) | slot_of_id(task_cgroup_id(owner));
 	if (to == word)

@@ -15,6 +15,15 @@ static __always_inline u32 word_at(u64 frame)
 	return block ? block->word[frame & (BLOCK_PAGES - 1)] : OWNER_TYPE;
 }
 
+/* A page that counts as `word` comes to a file that is charged to a slot, whoever touches it. */
+static __always_inline void charge_to_file(u64 frame, u32 pages, u32 word, u32 to)
+{
+	u64 turned = retype(frame, pages, word, to);
+	if (word)
+		take_and_publish(word, turned);
+	adjust_and_publish(to, turned);
+}
+
 RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
 {
 	u64 folio = ctx->args[0], frame = frame_of(folio);
@@ -23,6 +32,11 @@ RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
 	if (word & (OWNER_FILE | OWNER_SHMEM) || (!word && pages >= BLOCK_PAGES)) /* the latter: hugetlbfs */
 		return 0;
 	/* Not movable, so not counted yet (block devices, some file systems): whoever reads it pays. */
+	u32 charged = file_slot(read_u64(folio + PAGE_MAPPING));
+	if (charged) {
+		charge_to_file(frame, pages, word, charged | OWNER_FILE | OWNER_BY_FILE);
+		return 0;
+	}
 	u32 slot = word ? word & SLOT_MASK : current_slot();
 	u64 turned = retype(frame, pages, word, slot | OWNER_FILE);
 	struct row *row = row_of(slot);
@@ -44,7 +58,10 @@ RAW_TRACEPOINT_PROBE(mm_filemap_delete_from_page_cache)
 {
 	u64 folio = ctx->args[0], frame = frame_of(folio);
 	u32 word = word_at(frame);
-	if (!(word & (OWNER_FILE | OWNER_SHMEM)) || (word & OWNER_ANON))
+	bool counted = word & (OWNER_FILE | OWNER_SHMEM) && !(word & OWNER_ANON);
+	if (counted ? word & OWNER_BY_FILE : any_file()) /* not counted: tmpfs on its way to an LRU list */
+		file_page_goes(read_u64(folio + PAGE_MAPPING));
+	if (!counted)
 		return 0;
 	u64 turned = retype(frame, folio_pages(folio), word, 0);
 	struct row *row = row_of(word);
@@ -89,7 +106,11 @@ RAW_TRACEPOINT_PROBE(mm_lru_insertion)
 		return 0;
 	}
 	bool shmem = read_u64(folio + PAGE_FLAGS) & (1ull << PG_SWAPBACKED);
-	u32 to = (word & SLOT_MASK) | (shmem ? OWNER_SHMEM : OWNER_FILE);
+	u32 type = shmem ? OWNER_SHMEM : OWNER_FILE, charged = file_slot(mapping), to = (word & SLOT_MASK) | type;
+	if (charged) {
+		charge_to_file(frame, folio_pages(folio), word, charged | type | OWNER_BY_FILE);
+		return 0;
+	}
 	u64 turned = retype(frame, folio_pages(folio), word, to);
 	adjust(word, -(s64)turned);
 	adjust(to, turned);

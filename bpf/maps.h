@@ -52,6 +52,15 @@ KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);
 /* The final records of removed cgroups, newest over oldest: managed ones, then others, that they never push out. */
 KEPT_TABLE("array", u32, struct end, ends, 2 * ENDS, MMAPABLE);
 
+/* Files that are charged to containers, and by the low bits of inode numbers which files may be among them. */
+KEPT_TABLE("hash", struct file_key, struct file, files, FILES, NO_PREALLOC);
+KEPT_TABLE("array", u32, u64, file_filter, FILTER_WORDS, MMAPABLE);
+
+/* What the programs that the agent runs on files and page frames found. */
+KEPT_TABLE("array", u32, struct mapped_file, mapped_file, 1, MMAPABLE);
+KEPT_TABLE("array", u32, struct file_walk, file_walk, 1, MMAPABLE);
+KEPT_TABLE("array", u32, struct block_files, block_files, 1, MMAPABLE);
+
 /* What wakes the agent. */
 KEPT_RINGBUF(notices, 65536);
 

@@ -20,7 +20,7 @@
  * nobody has looked up yet: the moves that have only begun.
  */
 #define ONE_MAPPING (1ull << 32)
-#define MOVING_WORD (OWNER_TYPE | SLOT_MASK)
+#define MOVING_WORD (OWNER_TYPE | SLOT_MASK | OWNER_BY_FILE)
 
 static __always_inline int move_begins(u64 entry)
 {

@@ -9,7 +9,7 @@
  * CPUS      number of possible CPUs
  * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
  */
-#define LAYOUT 5
+#define LAYOUT 6
 
 #define SLOT_NONE 0 /* an owner word of an untracked page */
 #define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */
@@ -24,10 +24,11 @@
 #define OWNER_FILE 0x20000u
 #define OWNER_SHMEM 0x40000u
 #define OWNER_TYPE (OWNER_ANON | OWNER_FILE | OWNER_SHMEM)
-#define OWNER_SEEDED 0x80000u  /* entered at load; gone with the first event on the page, or when it is confirmed */
-#define OWNER_ZEROED 0x100000u /* allocated zeroed: anonymous for good, page cache and tmpfs clear pages themselves */
-#define OWNER_MAPPED 0x200000u /* with a type: page cache that is mapped; alone: the kernel's, which programs map */
-#define OWNER_STALE 0x400000u  /* of a frame that was free twice: taken out if it is once more (stale.c) */
+#define OWNER_SEEDED 0x80000u	/* entered at load; gone with the first event on the page, or when it is confirmed */
+#define OWNER_ZEROED 0x100000u	/* allocated zeroed: anonymous for good, page cache and tmpfs clear pages themselves */
+#define OWNER_MAPPED 0x200000u	/* with a type: page cache that is mapped; alone: the kernel's, which programs map */
+#define OWNER_STALE 0x400000u	/* of a frame that was free twice: taken out if it is once more (stale.c) */
+#define OWNER_BY_FILE 0x800000u /* page cache of a file that is charged to this slot, whoever touches it (files.h) */
 
 #define BLOCK_PAGES 512
 
@@ -124,7 +125,8 @@ struct state {
 	u64 other_ends;	     /* other cgroups that ended; ends[ENDS + (n - 1) % ENDS] */
 	u64 managed_root;    /* slot of the cgroup that holds the managed ones; the agent's, 0 until it says so */
 	u64 notices_lost;    /* notices that found no room: nobody reads them, or not fast enough */
-	u64 spare[2];
+	u64 files;	     /* entries of the map `files`, or more; the agent's */
+	u64 files_gone;	     /* entries taken out because the file is no more */
 };
 
 #define ENDS 1024 /* final records of managed cgroups that are kept, and as many of others: the newest */
@@ -164,6 +166,51 @@ struct notice {
 	u32 kind;
 	u32 slot;
 	u64 cgroup_id;
+};
+
+#define FILES 4096 /* files that can be charged to containers */
+#define FILE_PATH_BYTES 1024
+#define FILTER_WORDS 1024 /* 65536 bits */
+
+/*
+ * A file, whatever its name: inodes of the same number differ in their generation, which file systems give anew to each
+ * (Documentation/filesystems/nfs/exporting.rst).
+ */
+struct file_key {
+	u64 inode;
+	u32 device; /* s_dev of the super block, as the kernel has it */
+	u32 generation;
+};
+
+/* The container that it is charged to, as long as the slot is still that cgroup's. */
+struct file {
+	u64 cgroup_id;
+	u64 slot;
+	u64 mapping;		  /* address_space that the last page came to: inodes leave memory and come back */
+	u8 path[FILE_PATH_BYTES]; /* as it was when the file was named, for people; ends with NUL */
+};
+
+/* The address_space of each page frame of a block that is of a file; 0 of others. */
+struct block_files {
+	u64 mapping[BLOCK_PAGES];
+};
+
+/* What an address of the process that asks is mapped to: files.c. */
+struct mapped_file {
+	u64 address; /* where the mapping begins; asked for */
+	u64 mapping; /* 0: no file */
+	u64 inode;
+	u32 device;
+	u32 generation;
+};
+
+/* What one run of walk_file came to. */
+struct file_walk {
+	u64 next;  /* index of the page to go on with; 0 at the end */
+	u64 pages; /* cached */
+	u64 moved; /* now charged to the slot */
+	u64 left;  /* not yet */
+	u64 links; /* names that the file has */
 };
 
 #define COMM_BYTES 16

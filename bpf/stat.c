@@ -57,32 +57,35 @@ static __always_inline u64 head_of(u64 page)
 	return head & 1 ? head - 1 : page;
 }
 
-static __always_inline void set_words(u64 frame, u32 pages, u32 slot)
+static __always_inline void set_words(u64 frame, u32 pages, u32 word)
 {
 	struct block *block = block_of(frame);
 	u32 first = frame & (BLOCK_PAGES - 1);
 	if (!block)
 		return;
 	if (pages == 1) {
-		block->word[first] = slot;
+		block->word[first] = word;
 		return;
 	}
 	OPAQUE(pages);
 	for (u32 i = 0; i < BLOCK_PAGES && i < pages; i += 2)
-		*pair_of(block, first + i) = twice(slot);
+		*pair_of(block, first + i) = twice(word);
 }
 
-/* The slot of a page. A seeded page is one like others from now on: what its words say of it is out of date. */
-static __always_inline u32 slot_of_page(u64 page)
+/* Of a page's word, what stays: whose it is, and if that is because of its file. */
+#define LASTING_WORD (SLOT_MASK | OWNER_BY_FILE)
+
+/* The word of a page. A seeded page is one like others from now on: what its words say of it is out of date. */
+static __always_inline u32 word_of_page(u64 page)
 {
 	u64 frame = frame_of(page);
 	struct block *block = block_of(frame);
-	u32 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : SLOT_NONE, slot = word & SLOT_MASK;
+	u32 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : SLOT_NONE, lasting = word & LASTING_WORD;
 	if (word & OWNER_SEEDED) {
 		u64 folio = head_of(page);
-		set_words(frame_of(folio), folio_pages(folio), slot);
+		set_words(frame_of(folio), folio_pages(folio), lasting);
 	}
-	return slot;
+	return lasting;
 }
 
 /* include/linux/memcontrol.h: memcg_data of a page that the kernel uses itself names an obj_cgroup. */
@@ -170,7 +173,7 @@ int HOOK(MORE_ANON_HOOK)(u64 *ctx)
 int HOOK(MIGRATE_HOOK)(u64 *ctx)
 {
 	u64 old = argument(ctx, 0);
-	set_words(frame_of(argument(ctx, 1)), folio_pages(old), slot_of_page(old));
+	set_words(frame_of(argument(ctx, 1)), folio_pages(old), word_of_page(old));
 	return 0;
 }
 
@@ -198,6 +201,13 @@ static __always_inline void count(struct row *row, u32 slot, u32 item, s64 pages
 	publish_column(slot, old, new, more ? 1 : -1);
 }
 
+/* Of a page that comes into the page cache. */
+static __always_inline u32 word_of_cached(u64 mapping, u64 memcg_data)
+{
+	u32 charged = file_slot(mapping);
+	return charged ? charged | OWNER_BY_FILE : payer_for_current(memcg_of(memcg_data));
+}
+
 /* Callers cannot be preempted, and none that is counted runs in an interrupt, so that rows take plain additions. */
 int HOOK(STAT_HOOK)(u64 *ctx)
 {
@@ -211,10 +221,13 @@ int HOOK(STAT_HOOK)(u64 *ctx)
 	u64 page = argument(ctx, 0);
 	/* khugepaged exchanges page cache for a huge page without counting it: then only that it is huge is said of it */
 	if (pages > 0 && (item == NR_FILE_PAGES || huge))
-		set_words(frame_of(page), pages, payer_for_current(memcg_of(MEMBER(ctx[0], FOLIO_MEMCG_DATA))));
+		set_words(frame_of(page), pages,
+			  word_of_cached(MEMBER(ctx[0], PAGE_MAPPING), MEMBER(ctx[0], FOLIO_MEMCG_DATA)));
 	else if (pages > 0 && item == NR_FILE_MAPPED && MEMBER(ctx[0], PAGE_MAPPING) < KERNEL_ADDRESSES)
 		own_if_not_cached(page);
-	u32 slot = slot_of_page(page);
+	u32 word = word_of_page(page), slot = word & SLOT_MASK;
+	if (pages < 0 && item == NR_FILE_PAGES && word & OWNER_BY_FILE)
+		file_page_goes(MEMBER(ctx[0], PAGE_MAPPING));
 	struct row *row = slot && !huge ? row_of(slot) : NULL;
 	if (!row)
 		return 0;

@@ -70,7 +70,8 @@ def _services(
     streams: Streams,
     web: Web | None,
     stack: contextlib.ExitStack,
-) -> tuple[list[Server], Rescanner, Limiting]:
+) -> tuple[list[Server], Rescanner, Sequence[Callable[[], None]]]:
+    """Servers to start, the rescanner, and what is to be done now and then."""
     mount = cgroup2.mount_point()
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
     resolver, tree = PathResolver(mount), Tree(managed, names)
@@ -114,6 +115,7 @@ def _services(
         releases=releases,
     )
     containers.subsystems.take_up()
+    containers.files.upkeep()  # so that the end of those that are there is told
     if any(not member.built_in for member in registry.having("destroy")):
         stack.callback(Forgetter(containers.subsystems, bus).stop)
     releases.start(containers.lifecycle.remove_released)
@@ -138,7 +140,7 @@ def _services(
     api = UnixServer(Path(config.socket), config.socket_group, application)
     scrape = server(config.metrics_address, scraped, web)
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
-    return [api, scrape], rescanner, limiting
+    return [api, scrape], rescanner, (source.upkeep, limiting.keeper.upkeep, containers.files.upkeep)
 
 
 def _publish(bus: Bus, names: Names, kind: str, directories: Parts, **details: Any) -> None:
@@ -194,7 +196,7 @@ def run(config: Config) -> None:
         streams = Streams(bus)
         stack.callback(streams.close)
         root = _root(config)
-        servers, rescanner, limiting = _services(root, config, source, bus, streams=streams, web=web, stack=stack)
+        servers, rescanner, upkeep = _services(root, config, source, bus, streams=streams, web=web, stack=stack)
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)
@@ -204,6 +206,6 @@ def run(config: Config) -> None:
         log.info("serving the API on %s and metrics on http://%s/metrics", config.socket, config.metrics_address)
         manager.ready(f"serving {config.socket} and http://{config.metrics_address}/metrics")
         held = functools.partial(cgroup_root.check_held, root)
-        _until_stopped(held, (source.upkeep, limiting.keeper.upkeep), stopped, manager)
+        _until_stopped(held, upkeep, stopped, manager)
         manager.stopping()
     log.info("stopped")

@@ -200,6 +200,20 @@ def map_lookup(fd: int, key: bytes, value_size: int) -> bytes | None:
     return value.raw
 
 
+def map_delete(fd: int, key: bytes) -> bool:
+    """Take one entry out; False if it is not there."""
+    return int(library().bpf_map_delete_elem(fd, key)) >= 0
+
+
+def map_keys(fd: int, key_size: int) -> list[bytes]:
+    """The keys of a hash. While others change it, one may be missing or come twice."""
+    found, key, following = [], None, C.create_string_buffer(key_size)
+    while library().bpf_map_get_next_key(fd, key, following) >= 0:
+        key = following.raw
+        found.append(key)
+    return found
+
+
 class _TestRun(C.Structure):
     _fields_ = [
         ("prog_fd", C.c_uint32),
@@ -272,10 +286,25 @@ def attach_nothing(function: int) -> None:
         os.close(program)
 
 
-def run_iterator(program_fd: int) -> None:
-    """Run an iterator program over everything it iterates."""
+class _LinkOptions(C.Structure):
+    """struct bpf_link_create_opts of libbpf 1.0, as far as it is needed, and what it points to."""
+
+    _fields_ = [
+        ("size", C.c_size_t),
+        ("flags", C.c_uint32),
+        ("iterated", C.c_void_p),
+        ("iterated_bytes", C.c_uint32),
+    ]
+
+
+def run_iterator(program_fd: int, task: int = 0) -> None:
+    """Run an iterator program over everything it iterates, or where the kernel can (since v6.1), over one task's."""
     lib = library()
-    link = _checked(lib.bpf_link_create(program_fd, 0, BPF_TRACE_ITER, None), "bpf_link_create")
+    iterated = (C.c_uint32 * 4)(task)  # union bpf_iter_link_info, task.tid
+    options = _LinkOptions(C.sizeof(_LinkOptions), 0, C.addressof(iterated), C.sizeof(iterated))
+    link = _checked(
+        lib.bpf_link_create(program_fd, 0, BPF_TRACE_ITER, C.byref(options) if task else None), "bpf_link_create"
+    )
     try:
         iterator = _checked(lib.bpf_iter_create(link), "bpf_iter_create")
         try:

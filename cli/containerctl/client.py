@@ -35,9 +35,10 @@ class Failure(Exception):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout_seconds: float) -> None:
+    def __init__(self, path: str, timeout_seconds: float, descriptor: int | None = None) -> None:
         super().__init__("localhost", timeout=timeout_seconds)
         self.path = path
+        self.descriptor = descriptor
         self.timeout_seconds = timeout_seconds
 
     def connect(self) -> None:
@@ -49,6 +50,15 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
         self.sock.settimeout(self.timeout_seconds)
 
+    def send(self, data: Any) -> None:
+        """An open file goes along with the first byte (unix(7), SCM_RIGHTS)."""
+        if self.sock is None:
+            self.connect()
+        if self.descriptor is not None:
+            socket.send_fds(self.sock, [data[:1]], [self.descriptor])
+            self.descriptor, data = None, data[1:]
+        super().send(data)
+
 
 class Client:
     """The agent behind one socket; a connection a call, so an agent that restarts in between is no trouble."""
@@ -57,9 +67,16 @@ class Client:
         self.path = path
         self.timeout_seconds = timeout_seconds
 
-    def document(self, method: str, path: str, query: Document | None = None, body: Document | None = None) -> Document:
-        """The JSON object that the agent answers with."""
-        answer = self._call(method, path, query, body)
+    def document(
+        self,
+        method: str,
+        path: str,
+        query: Document | None = None,
+        body: Document | None = None,
+        descriptor: int | None = None,
+    ) -> Document:
+        """The JSON object that the agent answers with; `descriptor` is of an open file that it gets too."""
+        answer = self._call(method, path, query, body, descriptor)
         if not isinstance(answer, dict):
             raise self._strange(f"{method} {path} gave no JSON object")
         return answer
@@ -94,9 +111,11 @@ class Client:
             connection.close()
         raise self._ended()
 
-    def _call(self, method: str, path: str, query: Document | None, body: Document | None) -> Any:
+    def _call(
+        self, method: str, path: str, query: Document | None, body: Document | None, descriptor: int | None = None
+    ) -> Any:
         target = _target(path, query)
-        connection = _UnixConnection(self.path, self.timeout_seconds)
+        connection = _UnixConnection(self.path, self.timeout_seconds, descriptor)
         try:
             data = None if body is None else json.dumps(body).encode()
             connection.request(method, target, data, {"Content-Type": "application/json"} if data else {})

@@ -30,6 +30,7 @@ COMMANDS = (
     "tasks",
     "which",
     "notify",
+    "file",
     "events",
     "audit",
     "doctor",

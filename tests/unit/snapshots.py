@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from containeragent.counters.charged import ChargedFiles
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import COUNTERS, UNKNOWN, Health, Reading, Snapshot
 from containeragent.counters.source import Engine, Source
@@ -83,6 +84,7 @@ class FakeSource:
         self.ended: list[End] = []
         self.explained: list[tuple[int, str]] = []
         self.denies_forks: bool | None = None
+        self.files: ChargedFiles | None = None
         self.limited: list[tuple[int, int | None, int | None]] = []
 
     def snapshot(self) -> Snapshot:

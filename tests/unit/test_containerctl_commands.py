@@ -37,6 +37,22 @@ DOCTOR = {
     "slots": {"size": 16384, "used": 3},
     "lost": {"tasks": 0},
 }
+FILE = {"path": "/lib/a.so", "container": "/web", "device": "254:0", "inode": 23, "cached_pages": 3, "removed": False}
+FILES = {
+    "name": "/web",
+    "page_size": 4096,
+    "files": [
+        FILE,
+        FILE | {"path": "/b", "removed": True},
+        FILE | {"path": "/c\n", "cached_pages": None, "removed": None},
+    ],
+}
+FILES_SHOWN = (
+    "PATH         CACHED  DEVICE  INODE  NOTE\n"
+    "/lib/a.so  12.0 KiB   254:0     23\n"
+    "/b         12.0 KiB   254:0     23  removed, in use\n"
+    "/c\\x0a            -   254:0     23  not in memory\n"
+)
 Answers = dict[str, tuple[int, Any]]
 
 
@@ -124,6 +140,7 @@ HAPPY: list[tuple[list[str], str, Any, Any, str]] = [
     ),
     (["rm", "web"], "DELETE /v1/container?name=%2Fweb&recursive=false", None, {"removed": ["/web"]}, ""),
     (["rm", "--recursive", "a b"], "DELETE /v1/container?name=%2Fa%20b&recursive=true", None, {"removed": []}, ""),
+    (["file", "ls", "web"], "GET /v1/container/files?name=%2Fweb", None, FILES, FILES_SHOWN),
     (["tasks", "web"], "GET /v1/container/tasks?name=%2Fweb", None, [3, 23], "3\n23\n"),
     (["tasks", "/empty"], "GET /v1/container/tasks?name=%2Fempty", None, [], ""),
     (["ls"], "GET /v1/containers?all=false", None, [], "NAME  TASKS  ANON  FILE  SHMEM  PEAK-TASKS  PEAK-MEM\n"),
@@ -512,3 +529,23 @@ def test_ctrl_c(tmp_path: Path) -> None:
 def test_it_runs_uninstalled_from_any_folder() -> None:
     command = [sys.executable, "-m", "containerctl", "--version"]
     assert subprocess.run(command, env={"PYTHONPATH": str(SOURCE)}, cwd="/", check=True, capture_output=True).stdout
+
+
+def test_files_come_and_go(agent: FakeAgent, ctl: Run) -> None:
+    """One request a file, all in one document; what cannot be opened can still be removed by its path, not added."""
+    files = "/v1/container/files?name=%2Fweb"
+    agent.answers |= {
+        f"POST {files}": (200, FILE),
+        f"DELETE {files}&path=%2Fno%2Fsuch": (200, {"path": "/no/such"}),
+        f"DELETE {files}&path=%2Fdev%2Fnull": (200, {"path": "/dev/null"}),
+    }
+    assert json.loads(ctl("--json", "file", "add", "web", "/proc/self/exe", "/").stdout) == [FILE, FILE]
+    removed = ctl("--json", "file", "rm", "web", "/no/such", "/dev/null")
+    assert json.loads(removed.stdout) == [{"path": "/no/such"}, {"path": "/dev/null"}]
+    asked = len(agent.asked)
+    missing = ctl("file", "add", "web", "/no/such")
+    assert (missing.returncode, missing.stderr) == (
+        1,
+        "containerctl: file /no/such cannot be opened: no such file or directory\n",
+    )
+    assert ctl("file").returncode == 2 and len(agent.asked) == asked

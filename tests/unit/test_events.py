@@ -147,6 +147,6 @@ def test_publishers_in_parallel() -> None:
 def test_kinds_are_those_of_the_issue() -> None:
     """Programs rely on them."""
     words = "created removed released renamed attached detached limit_hit throttle_begin throttle_end reclaim kill oom"
-    words += " mode set subsystem_failed release_done release_failed lost"
+    words += " mode set subsystem_failed release_done release_failed file_added file_removed lost"
     assert set(DETAILS) == set(words.split())
     assert all(re.fullmatch("[a-z_]+", key) for details in DETAILS.values() for key in details)

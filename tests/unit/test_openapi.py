@@ -14,6 +14,7 @@ from containeragent.api.openapi import document
 from containeragent.containers.service import Containers
 
 ITSELF = ("GET", "/openapi.json")
+WITHOUT_BODY = ("/v1/container/kill", "/v1/container/files")
 
 
 def described() -> dict[tuple[str, str], dict[str, Any]]:
@@ -34,7 +35,7 @@ def test_every_operation_says_what_it_needs() -> None:
     """A body for those that take one, a name for those of one container, and what errors look like."""
     for (method, path), operation in described().items():
         assert operation["summary"] and "default" in operation["responses"]
-        assert ("requestBody" in operation) is (method == "POST" and path != "/v1/container/kill")
+        assert ("requestBody" in operation) is (method == "POST" and path not in WITHOUT_BODY)
         parameters = operation.get("parameters", [])
         named = any(parameter["name"] == "name" and parameter["required"] for parameter in parameters)
         assert named is path.startswith("/v1/container/") or path == "/v1/container"

@@ -129,7 +129,9 @@ def test_partial_goes_up(maps: FakeMaps) -> None:
 def test_health(maps: FakeMaps) -> None:
     """Everything that the kernel side says of itself arrives."""
     names = [
-        name for name in STATE.names or () if name not in ("topology", "ends", "other_ends", "managed_root", "spare")
+        name
+        for name in STATE.names or ()
+        if name not in ("topology", "ends", "other_ends", "managed_root", "files", "files_gone")
     ]
     for at, name in enumerate(names):
         maps.state[name] = at + 11

@@ -56,6 +56,7 @@ class Request:
     caller: Caller
     query: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
+    descriptor: int | None = None  # an open file that came along
 
     def name(self) -> str:
         """The container's name in the query."""
@@ -145,6 +146,13 @@ class Application:
             ("POST", "/v1/container/rename"): self._rename,
             ("POST", "/v1/container/notify"): self._notify,
             ("POST", "/v1/container/kill"): lambda request: {"killed": membership.kill(request.name(), request.caller)},
+            ("GET", "/v1/container/files"): lambda request: containers.files.of(request.name()),
+            ("POST", "/v1/container/files"): lambda request: containers.files.add(
+                request.name(), request.descriptor, request.caller
+            ),
+            ("DELETE", "/v1/container/files"): lambda request: containers.files.remove(
+                request.name(), request.descriptor, request.query.get("path", ""), request.caller
+            ),
             ("POST", "/v1/detach"): lambda request: {"detached": membership.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: membership.which(request.number("pid")),
             ("GET", "/v1/events"): self._events,
@@ -237,7 +245,7 @@ def _request(environ: dict[str, Any]) -> Request:
         query = {key: values[-1] for key, values in parsed.items()}
     except ValueError:
         raise Refused("EINVAL", "the query is not UTF-8, or has too many fields") from None
-    return Request(caller, query, _body(environ))
+    return Request(caller, query, _body(environ), environ.get("containeragent.descriptor"))
 
 
 def _body(environ: dict[str, Any]) -> dict[str, Any]:

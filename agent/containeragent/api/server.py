@@ -13,12 +13,15 @@ import select
 import socket
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cheroot import wsgi
+from cheroot.makefile import MakeFile
 from cheroot.server import HTTPConnection, HTTPRequest
 
+from containeragent.api.descriptors import Receiver
 from containeragent.api.streams import Handover
 from containeragent.errors import Refused
 
@@ -40,6 +43,13 @@ class _Gateway(wsgi.Gateway_10):
 
     def respond(self) -> None:
         """Answer the request."""
+        try:
+            self.env["containeragent.descriptor"] = self.req.conn.receiver.descriptor
+            self._answer()
+        finally:
+            self.req.conn.receiver.drop()
+
+    def _answer(self) -> None:
         answer = self.req.server.wsgi_app(self.env, self.start_response)
         if not isinstance(answer, Handover):
             for chunk in answer:
@@ -55,6 +65,20 @@ class Connection(HTTPConnection):
     """One client's."""
 
     RequestHandlerClass = _Request
+
+
+class _ReceivingConnection(Connection):
+    """Takes open files too."""
+
+    def __init__(self, server: Any, sock: socket.socket, makefile: Callable[..., Any] = MakeFile) -> None:
+        super().__init__(server, sock, makefile)
+        self.receiver = Receiver(sock)
+        self.rfile = makefile(self.receiver, "rb", self.rbufsize)
+
+    def close(self) -> None:
+        """The connection, and what came and was not asked for."""
+        self.receiver.drop()
+        super().close()
 
 
 class Server(wsgi.Server):
@@ -92,6 +116,8 @@ class Server(wsgi.Server):
 
 class UnixServer(Server):
     """On a Unix socket that root, and the members of one group, may use; it tells the application who asks."""
+
+    ConnectionClass = _ReceivingConnection
 
     def __init__(self, path: Path, group: str, application: Any) -> None:
         super().__init__(str(path), application, threads=4, peercreds_enabled=True, request_queue_size=64)

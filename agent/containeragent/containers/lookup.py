@@ -52,14 +52,14 @@ class Lookup:
             reading = view.with_leaf(reading, inside)
         return Container(names.join(parts), self._names.cgroup(parts), True, reading)
 
-    def check_managed(self, parts: Parts, name: str) -> None:
+    def check_managed(self, parts: Parts, name: str, what: str = "limits") -> None:
         """Refused with EPERM where `name` is a cgroup and no container."""
         try:
             self._tree.identity(parts)
         except Refused:
             if self._unmanaged("/" + name.removeprefix("/")) is None:
                 raise
-            message = f"cgroup {name} is not managed, so it can have no limits: it is not below the cgroup root"
+            message = f"cgroup {name} is not managed, so it can have no {what}: it is not below the cgroup root"
             raise Refused("EPERM", message) from None
 
     def _unmanaged(self, path: str) -> Container | None:

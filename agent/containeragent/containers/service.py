@@ -16,6 +16,7 @@ from containeragent.containers.audit import Auditor
 from containeragent.containers.changes import Changes
 from containeragent.containers.documents import Documents
 from containeragent.containers.ended import Ended
+from containeragent.containers.files import Files
 from containeragent.containers.involved import Involved, container
 from containeragent.containers.lifecycle import Lifecycle
 from containeragent.containers.lookup import Lookup
@@ -95,4 +96,5 @@ class Containers:
             involved=involved,
             releases=releases,
         )
+        self.files = Files(source, tree, name_rules, changes, lookup, paths_of=resolver.paths, bus=bus)
         self.subsystems = TakenUp(source, lookup, changes, involved)

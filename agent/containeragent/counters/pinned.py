@@ -18,7 +18,8 @@ import numpy as np
 
 from containeragent import libbpf, tasks
 from containeragent.checks import Check
-from containeragent.counters import pinned_checks
+from containeragent.counters import charged, pinned_checks
+from containeragent.counters.charged import ChargedFiles
 from containeragent.counters.ends import End, Ends
 from containeragent.counters.hits import LimitHit, limit_notice
 from containeragent.counters.kept_pins import KeptPins
@@ -77,6 +78,7 @@ class PinnedSource:
         self._scanner = _page_scanner(descriptors, stamp.blocks)
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks, unread=self._lock)
         self._ends = Ends(maps.ends, maps.state)
+        self._files = _charged_files(maps, descriptors, stamp)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
         self._notices_lost = int(maps.state["notices_lost"][0])
         return set_limits
@@ -130,6 +132,11 @@ class PinnedSource:
         """Write the reason into the record, where a later agent finds it."""
         with self._lock:
             self._ends.explain(end, reason)
+
+    @property
+    def files(self) -> ChargedFiles:
+        """Those that are charged to cgroups."""
+        return self._files
 
     def manage(self, cgroup_id: int) -> None:
         """The ends of cgroups below this one are told at once, and are not pushed out by those of others."""
@@ -271,6 +278,15 @@ def _page_scanner(descriptors: dict[str, dict[str, int]], blocks: int) -> PageSc
     except OSError as error:
         log.warning("mapped and active pages are unknown: page frames cannot be looked at: %s", error)
         return None
+
+
+def _charged_files(maps: CounterMaps, descriptors: dict[str, dict[str, int]], stamp: Stamp) -> ChargedFiles:
+    return ChargedFiles(
+        maps,
+        {name: descriptors["maps"][name] for name in charged.MAPS},
+        {name: descriptors["programs"][name] for name in charged.PROGRAMS},
+        in_two_steps=stamp.engine == "fentry",
+    )
 
 
 def _close(descriptors: dict[str, dict[str, int]]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
-LAYOUT = 5
+LAYOUT = 6
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
 SLOT_MASK = 0xFFFF  # of an owner word
+OWNER_BY_FILE = 0x800000  # of an owner word: page cache of a file that is charged to the slot
 SLOT_FREE, SLOT_LIVE, SLOT_DEAD = 0, 1, 2
 
 UNKNOWN = np.iinfo(np.int64).min  # in a column: this is not known of that container
@@ -95,7 +96,8 @@ STATE = np.dtype(
         ("other_ends", "u8"),
         ("managed_root", "u8"),
         ("notices_lost", "u8"),
-        ("spare", "u8", (2,)),
+        ("files", "u8"),
+        ("files_gone", "u8"),
     ]
 )
 
@@ -129,6 +131,18 @@ END = np.dtype(
         ("path", "u1", (END_PATH_BYTES,)),
     ]
 )
+
+FILES = 4096
+FILE_PATH_BYTES = 1024
+FILTER_WORDS = 1024
+
+FILE_KEY = np.dtype([("inode", "u8"), ("device", "u4"), ("generation", "u4")])
+FILE = np.dtype([("cgroup_id", "u8"), ("slot", "u8"), ("mapping", "u8"), ("path", "u1", (FILE_PATH_BYTES,))])
+BLOCK_FILES = np.dtype([("mapping", "u8", (BLOCK_PAGES,))])
+MAPPED_FILE = np.dtype(
+    [("address", "u8"), ("mapping", "u8"), *((name, FILE_KEY[name]) for name in FILE_KEY.names or ())]
+)
+FILE_WALK = np.dtype([("next", "u8"), ("pages", "u8"), ("moved", "u8"), ("left", "u8"), ("links", "u8")])
 
 COMM_BYTES = 16
 NOTICE_ENDED, NOTICE_LIMIT, NOTICE_OOM = 1, 2, 3

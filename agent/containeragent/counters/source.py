@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from containeragent.checks import Check
+from containeragent.counters.charged import ChargedFiles
 from containeragent.counters.ends import End
 from containeragent.counters.hits import LimitHit
 from containeragent.counters.pageview import AskActive, PageView
@@ -41,6 +42,10 @@ class Source(Protocol):
     @property
     def slots(self) -> int | None:
         """Containers that can be told apart; None is no bound."""
+
+    @property
+    def files(self) -> ChargedFiles | None:
+        """Files that are charged to cgroups; None: this engine cannot."""
 
     def snapshot(self) -> Snapshot:
         """The counters now."""

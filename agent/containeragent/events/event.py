@@ -19,6 +19,7 @@ LIMIT_HIT, THROTTLE_BEGIN, THROTTLE_END = "limit_hit", "throttle_begin", "thrott
 RECLAIM, KILL, OOM, MODE = "reclaim", "kill", "oom", "mode"
 SET, SUBSYSTEM_FAILED = "set", "subsystem_failed"
 RELEASE_DONE, RELEASE_FAILED = "release_done", "release_failed"  # what the release agent did
+FILE_ADDED, FILE_REMOVED = "file_added", "file_removed"  # whose pages a file's are
 LOST = "lost"  # events that a reader missed, and how many
 
 # The details that each kind has at least. A task is {"pid", "comm"} or None; pages are of the host's page size.
@@ -40,6 +41,8 @@ DETAILS: dict[str, tuple[str, ...]] = {
     MODE: ("limit", "mode"),
     SET: ("attribute", "value"),
     SUBSYSTEM_FAILED: ("subsystem", "call", "reason"),
+    FILE_ADDED: ("path", "moved_pages"),
+    FILE_REMOVED: ("path", "reason"),
     LOST: ("events",),
 }
 
@@ -61,6 +64,8 @@ _PHRASES = {
     MODE: "limit of {limit} is held by: {mode}",
     SET: "{attribute} set to {value}",
     SUBSYSTEM_FAILED: "subsystem {subsystem} failed at {call}: {reason}",
+    FILE_ADDED: "file {path} is charged to it from now on, {moved_pages} cached pages came",
+    FILE_REMOVED: "file {path} is not charged to it any more: {reason}",
     LOST: "{events} events were lost: this reader was too slow, or asked for too old ones",
 }
 

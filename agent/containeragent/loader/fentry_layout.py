@@ -39,6 +39,10 @@ def definitions(btf: Btf) -> dict[str, int]:
     )
     subsystem = _required("memory_cgrp_id", btf.enumerator("cgroup_subsys_id", "memory_cgrp_id"))
     values["CSS_SET_MEMORY"] = _required("css_set.subsys", btf.offset("css_set", "subsys")) + subsystem * _POINTER_BYTES
+    values["PAGE_MAPCOUNT"] = _required("page._mapcount", btf.offset("page", "_mapcount"))
+    mapped = btf.offset("folio", "_nr_pages_mapped")  # since Linux v6.3; before, tails say it one by one
+    if mapped is not None:
+        values["FOLIO_MAPPED_PAGES"] = mapped
     for name in _STATISTICS:
         values[name] = _required(name, btf.enumerator("node_stat_item", name))
     return values

@@ -35,6 +35,18 @@ _MEMBERS = {
     "PAGE_FLAGS": ("page", "flags"),
     "PAGE_MAPPING": ("page", "mapping"),
     "PAGE_COMPOUND_HEAD": ("page", "compound_head"),
+    "MAPPING_HOST": ("address_space", "host"),
+    "INODE_NUMBER": ("inode", "i_ino"),
+    "INODE_GENERATION": ("inode", "i_generation"),
+    "INODE_LINKS": ("inode", "i_nlink"),
+    "INODE_USERS": ("inode", "i_count"),
+    "INODE_SUPER_BLOCK": ("inode", "i_sb"),
+    "SUPER_BLOCK_DEVICE": ("super_block", "s_dev"),
+    "VMA_START": ("vm_area_struct", "vm_start"),
+    "VMA_FILE": ("vm_area_struct", "vm_file"),
+    "FILE_MAPPING": ("file", "f_mapping"),
+    "XARRAY_NODE_SHIFT": ("xa_node", "shift"),
+    "XARRAY_NODE_SLOTS": ("xa_node", "slots"),
 }
 
 REQUIRED_TRACEPOINTS = (
@@ -103,6 +115,8 @@ def definitions(btf: Btf) -> dict[str, int]:
     values = {
         name: required(f"{struct}.{member}", btf.offset(struct, member)) for name, (struct, member) in _MEMBERS.items()
     }
+    values["MAPPING_PAGES"] = required("address_space.i_pages", btf.offset("address_space", "i_pages"))
+    values["MAPPING_PAGES"] += required("xarray.xa_head", btf.offset("xarray", "xa_head"))
     values["PAGE_STRUCT_BYTES"] = required("struct page", btf.size("page"))
     values["FOLIO_ORDER"] = required("folio order", _folio_order_offset(btf))
     values["FOLIO_INDEX"] = required("folio.index", btf.offset("folio", "index") or btf.offset("page", "index"))

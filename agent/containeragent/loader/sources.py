@@ -11,10 +11,10 @@ import containeragent
 from containeragent.errors import Refused
 
 # In the order in which they use each other; bcc compiles one text.
-_RECORDS = ("records.h", "maps.h", "common.h", "limits.h", "totals.h", "owner.h", "rows.h")
-_TASKS = ("tasks.c", "cgroups.c", "limits.c", "deny.c", "oom.c", "sweep.c")
-TRACEPOINT = (*_RECORDS, "moves.h", "filemap.c", "collapse.c", "pages.c", "migrate.c", "stale.c", *_TASKS)
-FENTRY = (*_RECORDS, "stat.c", *_TASKS)
+_RECORDS = ("records.h", "maps.h", "common.h", "limits.h", "totals.h", "owner.h", "rows.h", "files.h")
+_TASKS = ("tasks.c", "cgroups.c", "limits.c", "deny.c", "oom.c", "sweep.c", "files.c")
+TRACEPOINT = (*_RECORDS, "moves.h", "filemap.c", "collapse.c", "pages.c", "migrate.c", "stale.c", "charge.c", *_TASKS)
+FENTRY = (*_RECORDS, "stat.c", "charge_stat.c", *_TASKS)
 CALIBRATION = ("calibrate.c",)
 
 

@@ -50,6 +50,16 @@ _AUDITED = an_object(
     about="Tasks or pages; null is unknown.",
 )
 
+_FILE: Schema = {
+    "path": {"type": "string", "description": "as it was when it was added"},
+    "container": STRING,
+    "device": {"type": "string", "description": "MAJOR:MINOR of its file system"},
+    "inode": WHOLE,
+    "cached_pages": {**NUMBER, "description": "in the page cache"},
+    "removed": {"type": ["boolean", "null"], "description": "it has no name any more, but users"},
+    "moved_pages": {**WHOLE, "description": "cached pages that counted elsewhere; only of one that is added"},
+}
+
 ANSWERS: Schema = {
     "Container": CONTAINER,
     "Top": an_object(
@@ -110,6 +120,9 @@ ANSWERS: Schema = {
             },
         }
     ),
+    "Files": an_object({"name": STRING, "page_size": WHOLE, "files": many(reference("File"))}),
+    "File": an_object(_FILE, required=[key for key in _FILE if key != "moved_pages"], about="Null: not in memory."),
+    "RemovedFile": an_object({"name": STRING, "path": STRING}),
     "ReleaseFlags": an_object({"name": STRING, "notify_on_release": BOOLEAN, "remove_on_release": BOOLEAN}),
     "Place": an_object(
         {"pid": WHOLE, "name": {**TEXT, "description": "null: it is in no container of ours"}, "cgroup": STRING},

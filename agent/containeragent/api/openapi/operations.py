@@ -21,7 +21,7 @@ _ALL = parameter("all", BOOLEAN)
 
 def paths() -> Schema:
     """All of them."""
-    return _of_many() | _of_one() | _of_tasks() | _of_the_agent()
+    return _of_many() | _of_one() | _of_files() | _of_tasks() | _of_the_agent()
 
 
 def _of_many() -> Schema:
@@ -80,6 +80,24 @@ def _of_one() -> Schema:
         "/v1/container/notify": {"post": notify},
         "/v1/container/kill": {"post": kill},
     }
+
+
+def _of_files() -> Schema:
+    ls = operation("list_files", "The files that are charged to it", reference("Files"), _NAME)
+    add = operation(
+        "add_file",
+        "Charge the open file to it that comes along (unix(7), SCM_RIGHTS), cached pages too",
+        reference("File"),
+        _NAME,
+    )
+    remove = operation(
+        "remove_file",
+        "End the charge of the open file that comes along, or of the one that was added with this path",
+        reference("RemovedFile"),
+        _NAME,
+        parameter("path", STRING),
+    )
+    return {"/v1/container/files": {"get": ls, "post": add, "delete": remove}}
 
 
 def _of_tasks() -> Schema:

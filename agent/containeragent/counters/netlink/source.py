@@ -76,6 +76,11 @@ class NetlinkSource:
         known = self._last is not None and bool((self._last.total["anon"] >= 0).any())
         return Engine("netlink" if self._connector else "cgroup.threads", "memory.stat" if known else "none")
 
+    @property
+    def files(self) -> None:
+        """The kernel decides whose pages are."""
+        return None
+
     def snapshot(self) -> Snapshot:
         """A reading that is fresh enough."""
         with self._reading:
