@@ -8,12 +8,14 @@ import json
 import signal
 import sys
 
-from bench import idle, netlink, overhead, programs, reading, starting
+from bench import idle, netlink, overhead, programs, reading, scraping, starting, waiting
 from bench.tables import Table
 from containeragent.errors import Refused
 
 BENCHES = {
     "reading": reading.run,
+    "scraping": scraping.run,
+    "waiting": waiting.run,
     "overhead": overhead.run,
     "programs": programs.run,
     "starting": starting.run,

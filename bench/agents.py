@@ -23,12 +23,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def cpu_seconds(pid: int) -> float:
+    """What all threads of a process took that are not running just now."""
+    return sum(int(one.read_text().split()[0]) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
 @contextlib.contextmanager
-def answering(folder: str, root: Path) -> Iterator[int]:
-    """The id of one that has answered its first scrape; it ends afterwards, and what it loaded stays."""
+def answering(folder: str, root: Path, *options: str) -> Iterator[tuple[int, str]]:
+    """The id of one that has answered its first scrape, and the address of its metrics.
+
+    It ends afterwards, and what it loaded stays.
+    """
     address = f"127.0.0.1:{free_port()}"
     line = [sys.executable, "-m", "containeragent", "run", "--bpffs", str(counting.OPTIONS.bpffs)]
-    line += ["--socket", f"{folder}/agent.sock", "--metrics-address", address, "--cgroup-root", str(root)]
+    line += ["--socket", f"{folder}/agent.sock", "--metrics-address", address, "--cgroup-root", str(root), *options]
     with subprocess.Popen(line, stderr=subprocess.DEVNULL) as agent:
         try:
             while True:
@@ -38,7 +46,7 @@ def answering(folder: str, root: Path) -> Iterator[int]:
                 if agent.poll() is not None:
                     raise RuntimeError(f"the agent ended with {agent.returncode}")
                 time.sleep(0.005)
-            yield agent.pid
+            yield agent.pid, address
         finally:
             agent.send_signal(signal.SIGTERM)
             agent.wait(timeout=60)  # also when interrupted: then `with` does not

@@ -37,7 +37,7 @@ def run(_pairs: int) -> Table:
     root = cgroup2.mount_point() / f"bench-{os.getpid()}"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with agents.answering(folder, root) as pid:
+            with agents.answering(folder, root) as (pid, _):
                 for number in range(CONTAINERS):
                     (root / f"container-{number}").mkdir()
                 time.sleep(SETTLING_SECONDS)

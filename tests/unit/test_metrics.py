@@ -61,7 +61,7 @@ def families(
     dead = Ended(source, names, bus, 300)
     labels = Labels(names, paths, workload_of, choice.is_wanted)
     containers = ContainerMetrics(source, labels, choice, ended=dead, limits=lambda _: limits)
-    return [*containers.families(), *about_itself.families(source, bus, dead)]
+    return [*containers.families(now), *about_itself.families(source, now, bus, dead)]
 
 
 def parsed(found: Iterable[Family], openmetrics: bool = False) -> list[Metric]:
@@ -184,9 +184,9 @@ def test_one_about_which_something_fails_breaks_nothing(
     """It is left out, counted, and told once."""
     labels = Labels(Names("/containers"), paths, workload_of, lambda _: True)
     for _ in range(3):
-        found, missing = labels.of((1, 9, 3), (0, 0, 0))
-        assert [label and label.cgroup for label in found] == ["/", None, "/containers/web"]
-        assert missing[reason] == 1
+        found = labels.of((1, 9, 3), np.zeros(3, dtype=np.int64))
+        assert [label and label.cgroup for label in found.labels] == ["/", None, "/containers/web"]
+        assert found.missing[reason] == 1 and found.wanted.tolist() == [True, False, True]
     assert [record.message for record in caplog.records] == ["cgroup 9 is left out of the metrics"]
     whole = families(snapshot((1, 1), (9, 1), (3, 1)), paths=paths, workload_of=workload_of)
     assert by_name(parsed(whole))["tasks"].keys() == {"/", "/containers/web"} and dropped(whole) == {reason: 1}
@@ -274,7 +274,7 @@ def drifted(most: int) -> dict[str, list[tuple[str, str, float]]]:
     }
     return {
         family.name: [(s.labels["cgroup"], s.labels.get("counter", ""), s.value) for s in family.samples]
-        for family in parsed(Drift(lambda: audit, lambda: most).families())
+        for family in parsed(Drift().families(audit, most))
     }
 
 
@@ -296,10 +296,9 @@ def test_drift_fits_into_the_cap(most: int, left: int) -> None:
 def test_drift_is_of_the_newest_audit() -> None:
     """What is kept of one goes with it."""
     audits = [{"/web": [Line("tasks", 3, 2, 1, "", False, None)]}, {"/web": [Line("tasks", 3, 3, 0, "", False, None)]}]
-    drift = Drift(lambda: audits[0], lambda: 9)
-    assert list(drift.families()[0].values) == [1] and list(drift.families()[0].values) == [1]
-    audits.pop(0)
-    assert list(drift.families()[0].values) == [0]
+    drift = Drift()
+    found = [list(drift.families(audit, 9)[0].values) for audit in (audits[0], audits[0], audits[1])]
+    assert found == [[1], [1], [0]]
 
 
 def test_the_dead_keep_their_last_values() -> None:
@@ -342,5 +341,30 @@ def test_labels_that_are_made_anew_are_forgotten() -> None:
     """Memory is bounded by who lives."""
     labels = Labels(Names("/containers"), paths_of, of_path, lambda _: True)
     for start in range(100, 10_000, 1000):
-        labels.of(range(start, start + 1000), [0] * 1000)
+        labels.of(range(start, start + 1000), np.zeros(1000, dtype=np.int64))
     assert len(labels._known) <= 3001
+
+
+def test_labels_are_kept_until_something_changes() -> None:
+    """The same cgroups are not looked at again, until one is renamed, comes, or its workload may have got a name."""
+    asked: list[str] = []
+
+    def workload_of(path: str) -> Workload | None:
+        asked.append(path)
+        return of_path(path)
+
+    names, nobody = Names("/containers"), np.zeros(3, dtype=np.int64)
+    labels = Labels(names, paths_of, workload_of, lambda _: True)
+    ids = (1, 3, 6)
+    first = labels.of(ids, nobody)
+    assert labels.of(ids, nobody) is first and len(asked) == 3
+    names.rename(("web",), 3, "shop")
+    renamed = labels.of(ids, nobody)
+    assert renamed is not first and renamed.labels[1] and 'name="/shop"' in renamed.labels[1].info
+    asked.clear()
+    assert labels.of((1, 3, 6, 7), np.zeros(4, dtype=np.int64)).labels[:3] == renamed.labels and len(asked) == 1
+    docker = renamed.labels[2]
+    assert docker and docker.good_until < time.monotonic() + 11  # it has no name yet
+    docker.good_until = 0.0
+    labels.of((1, 3, 6), nobody)
+    assert asked[1:] == [PATHS[6]]

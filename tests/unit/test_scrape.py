@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from containeragent.counters.snapshot import Snapshot
 from containeragent.metrics import negotiation, patterns
 from containeragent.metrics.family import Family, single
 from containeragent.metrics.scrape import Scrape
+from tests.unit.snapshots import snapshot
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
@@ -24,11 +26,11 @@ PROMETHEUS_3 = (
 )
 
 
-def _one() -> Iterator[Family]:
+def _one(_: Snapshot) -> Iterator[Family]:
     yield single("one", "One.", 1)
 
 
-def _broken() -> Iterator[Family]:
+def _broken(_: Snapshot) -> Iterator[Family]:
     yield single("two", "Two.", 2)
     raise RuntimeError("it went wrong")
 
@@ -37,7 +39,9 @@ def got(method: str = "GET", path: str = "/metrics", scrape: Scrape | None = Non
     """Status, headers, body."""
     answer: list[Any] = []
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path} | {f"HTTP_{name}": text for name, text in headers.items()}
-    body = (scrape or Scrape({"one": _one}))(environ, lambda status, sent: answer.extend([status, dict(sent)]))
+    body = (scrape or Scrape(snapshot, {"one": _one}))(
+        environ, lambda status, sent: answer.extend([status, dict(sent)])
+    )
     return (*answer, b"".join(body))
 
 
@@ -82,7 +86,7 @@ def test_other_requests() -> None:
 
 def test_a_part_that_fails_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     """As a whole; the others are there."""
-    scrape = Scrape({"broken": _broken, "one": _one})
+    scrape = Scrape(snapshot, {"broken": _broken, "one": _one})
     for number in (1, 2):
         status, _, body = got(scrape=scrape)
         assert status == "200 OK" and b"containeragent_one 1" in body and b"_two" not in body

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cheroot import wsgi
-from cheroot.makefile import MakeFile
+from cheroot.makefile import MakeFile, StreamWriter
 from cheroot.server import HTTPConnection, HTTPRequest
 
 from containeragent.api.descriptors import Receiver
@@ -61,8 +61,23 @@ class _Gateway(wsgi.Gateway_10):
         self.req.conn.socket.close()
 
 
+class _Writer(StreamWriter):
+    """cheroot's copies what is left after every part that the socket takes."""
+
+    def write(self, val: Any) -> int:
+        """All of it; each part has the connection's timeout."""
+        rest = memoryview(val)
+        while rest:
+            rest = rest[self.raw.write(rest) or 0 :]
+        return len(val)
+
+
 class Connection(HTTPConnection):
     """One client's."""
+
+    def __init__(self, server: Any, sock: Any, makefile: Any = MakeFile) -> None:
+        super().__init__(server, sock, makefile)
+        self.wfile = _Writer(sock, "wb", self.wbufsize)
 
     RequestHandlerClass = _Request
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from containeragent import __version__
 from containeragent.containers.ended import Ended
+from containeragent.counters.snapshot import Snapshot
 from containeragent.counters.source import Source
 from containeragent.events.bus import Bus
 from containeragent.metrics.family import Family, labelled, single
@@ -17,13 +18,12 @@ from containeragent.release.releases import Releases
 _RUNS = "while kernel.bpf_stats_enabled is set, since its load. Source: the kernel's bpf_prog_info"
 
 
-def families(source: Source, bus: Bus, ended: Ended) -> Iterator[Family]:
+def families(source: Source, snapshot: Snapshot, bus: Bus, ended: Ended) -> Iterator[Family]:
     """One reading."""
     yield labelled("build_info", "Version of the agent.", ["version"], {(__version__,): 1})
     engine = asdict(source.engine) | ({"reason": source.reason} if source.reason else {})
     text = "What counts tasks and pages; why, where it is a fallback."
     yield labelled("engine_info", text, list(engine), {tuple(engine.values()): 1})
-    snapshot = source.snapshot()
     if snapshot.pages_seen_at is not None:
         age = time.monotonic() - snapshot.pages_seen_at
         yield single("rescan_age_seconds", "Age of what no event tells, mapped and active memory, in seconds.", age)

@@ -38,14 +38,16 @@ def scrape(
 ) -> Scrape:
     """The application that serves them."""
     labels = Labels(names, paths_of, workload_of, choice.is_wanted)
+    kept = Drift()
     containers = ContainerMetrics(source, labels, choice, ended=ended, limits=limiting.states)
     return Scrape(
+        source.snapshot,
         {
             "containers": containers.families,
-            "drift": Drift(drift, lambda: choice.series_cap - containers.series).families,
-            "limits": lambda: limits.families(limiting),
-            "subsystems": lambda: subsystems.families(registry),
-            "releases": lambda: about_itself.of_releases(releases),
-            "agent": lambda: about_itself.families(source, bus, ended),
-        }
+            "drift": lambda _: kept.families(drift(), choice.series_cap - containers.series),
+            "limits": lambda _: limits.families(limiting),
+            "subsystems": lambda _: subsystems.families(registry),
+            "releases": lambda _: about_itself.of_releases(releases),
+            "agent": lambda snapshot: about_itself.families(source, snapshot, bus, ended),
+        },
     )

@@ -9,14 +9,14 @@ In: a snapshot and how many series each container has. Out: positions, and how m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from containeragent.counters.ends import End
-from containeragent.counters.snapshot import Snapshot
+from containeragent.counters.snapshot import Column, Snapshot
 
 SERIES_CAP, YOUNG, EXCLUDED = "series_cap", "young", "excluded"
 TINY_BYTES, TINY_TASKS = 1 << 20, 1  # never had more than that
@@ -41,12 +41,11 @@ class Choice:
         tiny = end.peak_tasks <= TINY_TASKS and end.peak_pages * page_size <= TINY_BYTES
         return tiny and end.born_at is not None and end.died_at - end.born_at < self.min_age_seconds
 
-    def heaviest(self, snapshot: Snapshot, candidates: npt.NDArray[np.intp], series: Sequence[int]) -> list[int]:
+    def heaviest(self, snapshot: Snapshot, candidates: npt.NDArray[np.intp], series: Column) -> list[int]:
         """As many of the candidates as fit under the cap, but one at least; `series` is how many each has."""
-        costs = np.asarray(series, dtype=np.int64)
-        if costs.sum() <= self.series_cap:
+        if series.sum() <= self.series_cap:
             return list(candidates.tolist())
         weight = sum(np.maximum(snapshot.total[name][candidates], 0) for name in ("anon", "file", "tasks"))
         order = np.argsort(weight, kind="stable")[::-1]
-        fitting = int(np.searchsorted(np.cumsum(costs[order]), self.series_cap, side="right"))
+        fitting = int(np.searchsorted(np.cumsum(series[order]), self.series_cap, side="right"))
         return sorted(candidates[order[: max(1, fitting)]].tolist())

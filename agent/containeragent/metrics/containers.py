@@ -7,7 +7,7 @@ fails, is left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,25 +20,46 @@ from containeragent.counters.snapshot import Health, Snapshot
 from containeragent.counters.source import Source
 from containeragent.limits.model import LimitState
 from containeragent.metrics.choice import EXCLUDED, SERIES_CAP, YOUNG, Choice
-from containeragent.metrics.family import Family, Series, Value, labelled, single
-from containeragent.metrics.labels import Label, Labels, info
-from containeragent.metrics.series import COUNTERS, LIMITS, PER_CONTAINER, PER_DEAD, PER_LIMITED, States
+from containeragent.metrics.family import Family, Series, labelled, single
+from containeragent.metrics.labels import Label, Labelled, Labels, info
+from containeragent.metrics.series import COUNTERS, LIMITS, PER_CONTAINER, PER_DEAD, PER_LIMITED
 
 LimitStates = Mapping[int, LimitState]
 
 
 @dataclass(frozen=True)
+class _Texts:
+    """Of labels, in their order."""
+
+    labels: list[str]
+    infos: list[str]
+    created: list[str]
+
+    @classmethod
+    def of(cls, labels: Iterable[Label]) -> _Texts:
+        found = [(label.text, label.info, label.created) for label in labels]
+        return cls([text for text, _, _ in found], [info for _, info, _ in found], [created for _, _, created in found])
+
+    def plus(self, other: _Texts) -> _Texts:
+        return _Texts(self.labels + other.labels, self.infos + other.infos, self.created + other.created)
+
+
+@dataclass(frozen=True)
 class _Part:
-    """Containers with their labels, in the order of the snapshot."""
+    """Containers in the order of the snapshot, and those of them that have limits."""
 
     snapshot: Snapshot
-    labels: list[Label]
-    limited: list[Label]
+    texts: _Texts
+    limited: _Texts
     limits: list[LimitState]
+
+    @property
+    def series(self) -> int:
+        return len(self.snapshot) * PER_CONTAINER + len(self.limits) * PER_LIMITED
 
 
 class ContainerMetrics:
-    """Of one source. Not for two threads at a time. `series` is how many the last scrape had."""
+    """Of one source. Not for two threads at a time."""
 
     def __init__(
         self,
@@ -54,82 +75,80 @@ class ContainerMetrics:
         self._choice = choice
         self._ended = ended
         self._limits = limits
-        self.series = 0
+        self._shown: tuple[Labelled, list[int], _Texts] | None = None
+        self.series = 0  # in the last scrape
 
-    def families(self) -> Iterator[Family]:
+    def families(self, snapshot: Snapshot) -> Iterator[Family]:
         """One reading."""
-        snapshot = self._source.snapshot()
         limits = self._limits(snapshot)
-        labels, dropped = self._labels.of(snapshot.cgroup_ids, snapshot.born_ns.tolist())
-        living = self._living(snapshot, labels, limits, dropped)
-        self.series = len(living.labels) * PER_CONTAINER + len(living.limits) * PER_LIMITED
-        dead = self._dead({label.cgroup for label in labels if label is not None}, dropped)
-        gone = self._gone(dead, snapshot.health)
-        self.series += len(gone.labels) * PER_DEAD + len(gone.limits) * PER_LIMITED
-        parts, page = (living, gone), self._source.page_size
-        yield from (_counters(series, parts, page) for series in COUNTERS)
+        found = self._labels.of(snapshot.cgroup_ids, snapshot.born_ns)
+        dropped = {**found.missing, EXCLUDED: found.excluded}
+        living = self._living(snapshot, found, limits, dropped)
+        dead = self._dead(found, self._choice.series_cap - living.series, dropped)
+        gone = _gone(dead, snapshot.health)
+        self.series = living.series + gone.series + len(dead)
+        parts, page = (living, gone) if dead else (living,), self._source.page_size
+        texts, limited = living.texts.plus(gone.texts) if dead else living.texts, living.limited.plus(gone.limited)
+        for series in COUNTERS:
+            yield _family(series, texts, [series.values(part.snapshot, page) for part in parts])
         text = "Names of the cgroup, and whose it is; an empty label does not apply, or is not known. Source: its path."
-        infos = [label.info for part in parts for label in part.labels]
-        yield Family("container_info", text, infos, [1] * len(infos))
+        yield Family("container_info", text, texts.infos, [1] * len(texts.infos))
         text = "When the cgroup was removed, in seconds since the epoch; its last values stay for grace_seconds."
-        yield Family(
-            "died_timestamp_seconds", text, [one.text for one in gone.labels], [one.end.died_at for one in dead]
-        )
-        yield from (_limits(series, parts, page) for series in LIMITS)
+        yield Family("died_timestamp_seconds", text, gone.texts.labels, [one.end.died_at for one in dead])
+        for limit in LIMITS:
+            yield _family(limit, limited, [limit.values(part.limits, page) for part in parts])
         yield single("containers", "Cgroups that are counted.", len(snapshot))
-        managed = sum(label.is_managed for label in labels if label is not None)
-        yield single("containers_managed", "Containers under the cgroup root, it left out.", managed)
+        yield single("containers_managed", "Containers under the cgroup root, it left out.", found.managed)
         text = "Cgroups left out of this scrape, those that are gone among them, by reason."
         yield labelled("containers_dropped", text, ["reason"], {(why,): number for why, number in dropped.items()})
 
-    def _living(
-        self, snapshot: Snapshot, labels: Sequence[Label | None], limits: LimitStates, dropped: dict[str, int]
-    ) -> _Part:
+    def _living(self, snapshot: Snapshot, found: Labelled, limits: LimitStates, dropped: dict[str, int]) -> _Part:
         ids = snapshot.cgroup_ids
-        has_label = np.array([label is not None for label in labels], dtype=np.bool_)
-        wanted = np.array([label is not None and label.is_wanted for label in labels], dtype=np.bool_)
-        young = wanted & self._choice.is_young(snapshot, self._source.page_size)
-        if limits and young.any():
-            young &= ~np.array([number in limits for number in ids], dtype=np.bool_)
-        candidates = np.flatnonzero(wanted & ~young)
-        costs = [PER_CONTAINER + PER_LIMITED * (ids[at] in limits) for at in candidates.tolist()]
-        chosen = self._choice.heaviest(snapshot, candidates, costs)
-        dropped |= {
-            EXCLUDED: int((has_label & ~wanted).sum()),
-            YOUNG: int(young.sum()),
-            SERIES_CAP: len(candidates) - len(chosen),
-        }
-        shown = [label for at in chosen if (label := labels[at]) is not None]
-        limited = [(label, limits[ids[at]]) for at, label in zip(chosen, shown, strict=True) if ids[at] in limits]
-        return _Part(snapshot.only(chosen), shown, [label for label, _ in limited], [state for _, state in limited])
+        young = found.wanted & self._choice.is_young(snapshot, self._source.page_size)
+        has_limits = np.array([number in limits for number in ids] if limits else [False] * len(ids), dtype=np.bool_)
+        young &= ~has_limits
+        candidates = np.flatnonzero(found.wanted & ~young)
+        chosen = self._choice.heaviest(snapshot, candidates, PER_CONTAINER + PER_LIMITED * has_limits[candidates])
+        dropped |= {YOUNG: int(young.sum()), SERIES_CAP: len(candidates) - len(chosen)}
+        limited = [(label, limits[ids[at]]) for at in chosen if ids[at] in limits and (label := found.labels[at])]
+        states = [state for _, state in limited]
+        texts = self._texts(found, chosen)
+        return _Part(snapshot.only(chosen), texts, _Texts.of(label for label, _ in limited), states)
 
-    def _dead(self, living: set[str], dropped: dict[str, int]) -> list[Dead]:
+    def _texts(self, found: Labelled, chosen: list[int]) -> _Texts:
+        """Made anew only when there are others, or some of them are called otherwise."""
+        if self._shown is None or self._shown[0] is not found or self._shown[1] != chosen:
+            labels = (label for at in chosen if (label := found.labels[at]) is not None)
+            self._shown = found, chosen, _Texts.of(labels)
+        return self._shown[2]
+
+    def _dead(self, living: Labelled, room: int, dropped: dict[str, int]) -> list[Dead]:
         """The managed ones that are gone a short while, newest first, one a path and none whose path is taken again."""
-        by_path: dict[str, Dead] = {}
-        for one in sorted(self._ended.dead(False), key=lambda one: one.end.died_at, reverse=True):
-            if one.cgroup in living or one.cgroup in by_path:
+        ended = sorted(self._ended.dead(False), key=lambda one: one.end.died_at, reverse=True)
+        taken = {label.cgroup for label in living.labels if label is not None} if ended else set()
+        found: list[Dead] = []
+        for one in ended:
+            if one.cgroup in taken:
                 continue
             if not self._choice.is_wanted(one.cgroup):
                 dropped[EXCLUDED] += 1
             elif one.limits is None and self._choice.was_young(one.end, self._source.page_size):
                 dropped[YOUNG] += 1
             else:
-                by_path[one.cgroup] = one
-        found, left = list(by_path.values()), self._choice.series_cap - self.series
-        fitting = 0
-        for one in found:
-            left -= PER_DEAD + PER_LIMITED * (one.limits is not None)
-            if left < 0:
-                break
-            fitting += 1
-        dropped[SERIES_CAP] += len(found) - fitting
-        return found[:fitting]
+                taken.add(one.cgroup)
+                room -= PER_DEAD + PER_LIMITED * (one.limits is not None)
+                if room < 0:
+                    dropped[SERIES_CAP] += 1
+                else:
+                    found.append(one)
+        return found
 
-    def _gone(self, dead: Sequence[Dead], health: Health) -> _Part:
-        labels = [_label(one) for one in dead]
-        limited = [(label, one.limits) for label, one in zip(labels, dead, strict=True) if one.limits is not None]
-        last = last_snapshot([one.end for one in dead], health)
-        return _Part(last, labels, [label for label, _ in limited], [state for _, state in limited])
+
+def _gone(dead: Sequence[Dead], health: Health) -> _Part:
+    labels = [_label(one) for one in dead]
+    limited = [(label, one.limits) for label, one in zip(labels, dead, strict=True) if one.limits is not None]
+    last = last_snapshot([one.end for one in dead], health)
+    return _Part(last, _Texts.of(labels), _Texts.of(label for label, _ in limited), [state for _, state in limited])
 
 
 def _label(one: Dead) -> Label:
@@ -138,16 +157,11 @@ def _label(one: Dead) -> Label:
     return made
 
 
-def _counters(series: Series[Snapshot], parts: Sequence[_Part], page_size: int) -> Family:
-    values = [value for part in parts for value in series.values(part.snapshot, page_size)]
-    return _family(series, [label for part in parts for label in part.labels], values)
-
-
-def _limits(series: Series[States], parts: Sequence[_Part], page_size: int) -> Family:
-    values = [value for part in parts for value in series.values(part.limits, page_size)]
-    return _family(series, [label for part in parts for label in part.limited], values)
-
-
-def _family(series: Series[Any], labels: Sequence[Label], values: Sequence[Value]) -> Family:
-    created = [label.created for label in labels] if series.counter else ()
-    return Family(series.name, series.help, [label.text for label in labels], values, series.counter, created)
+def _family(series: Series[Any], texts: _Texts, values: list[Any]) -> Family:
+    """`values` are those of the parts: all columns, or all lists."""
+    together = values[0]
+    if len(values) > 1:
+        together = np.concatenate(values) if isinstance(together, np.ndarray) else [*values[0], *values[1]]
+    return Family(
+        series.name, series.help, texts.labels, together, series.counter, texts.created if series.counter else ()
+    )

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from containeragent.containers.audit import Audit
 from containeragent.metrics.family import Family, label_set
 
@@ -12,20 +10,17 @@ _SOURCE = "at the last audit (drift_seconds); absent: unknown, or not at rest"
 
 
 class Drift:
-    """Made anew only after an audit. `room` is how many series there may be."""
+    """Made anew only after an audit."""
 
-    def __init__(self, audit: Callable[[], Audit], room: Callable[[], int]) -> None:
-        self._audit = audit
-        self._room = room
+    def __init__(self) -> None:
         self._of: Audit | None = None
         self._sorted: list[tuple[bool, str, float]] = []  # of tasks, label set, difference; the largest first
 
-    def families(self) -> tuple[Family, Family]:
-        """Of more than there is room for, the largest."""
-        audit = self._audit()
+    def families(self, audit: Audit, room: int) -> tuple[Family, Family]:
+        """Of more differences than there is room for, the largest."""
         if audit is not self._of:
             self._sorted, self._of = _ranked(audit), audit
-        shown = self._sorted[: max(0, self._room())]
+        shown = self._sorted[: max(0, room)]
         tasks = [(labels, value) for is_tasks, labels, value in shown if is_tasks]
         pages = [(labels, value) for is_tasks, labels, value in shown if not is_tasks]
         return (

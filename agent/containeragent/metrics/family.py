@@ -8,15 +8,20 @@ has no line.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import numpy as np
+
+from containeragent.counters.snapshot import UNKNOWN, Column
 
 PREFIX = "containeragent_"
 Value = int | float | None
 Of = TypeVar("Of")
 Key = TypeVar("Key", bound=tuple[str, ...])
 
+_PIECE = 1000  # lines: small enough to take memory that is there already, and not to hold the interpreter long
 _UNSAFE = re.compile('[\\\\"\x00-\x1f\x7f-\x9f\ud800-\udfff]')
 _ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n"}
 
@@ -36,37 +41,53 @@ def label_set(labels: Mapping[str, str]) -> str:
 class Family:
     """`name` is without our prefix, and of a counter without `_total`.
 
-    `created` are seconds since the epoch as text, "" where it is unknown since when a counter counts.
+    `values` may be a column of a snapshot. `created` are seconds since the epoch as text, "" where it is unknown since
+    when a counter counts.
     """
 
     name: str
     help: str
     labels: Sequence[str]
-    values: Sequence[Value]
+    values: Sequence[Value] | Column
     counter: bool = False
     created: Sequence[str] = ()
 
-    def lines(self, openmetrics: bool) -> str:
-        """With HELP and TYPE. The text format has no times of creation."""
+    def text(self, openmetrics: bool) -> Iterator[str]:
+        """Its lines, HELP and TYPE first, in pieces. The text format has no times of creation."""
         sample = PREFIX + self.name + ("_total" if self.counter else "")
         family = PREFIX + self.name if openmetrics else sample
-        head = f"# HELP {family} {self.help}\n# TYPE {family} {'counter' if self.counter else 'gauge'}\n"
-        if openmetrics and self.created:
-            return head + self._with_created()
-        pairs = zip(self.labels, self.values, strict=True)
-        return head + "".join([f"{sample}{labels} {value}\n" for labels, value in pairs if value is not None])
+        yield f"# HELP {family} {self.help}\n# TYPE {family} {'counter' if self.counter else 'gauge'}\n"
+        for start in range(0, len(self.labels), _PIECE):
+            piece = slice(start, start + _PIECE)
+            labels, values, created = self.labels[piece], _known(self.values[piece]), self.created[piece]
+            if None in values:
+                labels, created = [
+                    [one for one, value in zip(column, values, strict=False) if value is not None]
+                    for column in (labels, created)
+                ]
+                values = [value for value in values if value is not None]
+            if openmetrics and created:
+                yield self._with_created(labels, values, created)
+            else:
+                yield "".join([f"{sample}{one} {value}\n" for one, value in zip(labels, values, strict=True)])
 
-    def _with_created(self) -> str:
-        name = PREFIX + self.name
+    def _with_created(self, labels: Sequence[str], values: Sequence[Value], created: Sequence[str]) -> str:
+        total, began = f"{PREFIX}{self.name}_total", f"{PREFIX}{self.name}_created"
+        rows = zip(labels, values, created, strict=True)
         return "".join(
             [
-                f"{name}_total{labels} {value}\n{name}_created{labels} {created}\n"
-                if created
-                else f"{name}_total{labels} {value}\n"
-                for labels, value, created in zip(self.labels, self.values, self.created, strict=True)
-                if value is not None
+                f"{total}{one} {value}\n{began}{one} {since}\n" if since else f"{total}{one} {value}\n"
+                for one, value, since in rows
             ]
         )
+
+
+def _known(values: Sequence[Value] | Column) -> Sequence[Value]:
+    """With None for UNKNOWN."""
+    if not isinstance(values, np.ndarray):
+        return values
+    found: list[Value] = values.tolist()
+    return [None if value == UNKNOWN else value for value in found] if (values == UNKNOWN).any() else found
 
 
 @dataclass(frozen=True)
@@ -75,7 +96,7 @@ class Series(Generic[Of]):
 
     name: str
     help: str
-    values: Callable[[Of, int], Sequence[Value]]
+    values: Callable[[Of, int], Sequence[Value] | Column]
     counter: bool = False
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """/metrics as a WSGI application.
 
-In: functions that give families. Out: one scrape in the format that was asked for. It is made and sent family by
-family, so that it takes little memory, and no thread waits long for the interpreter, however many containers there are.
+In: a snapshot, and functions that make families of it. Out: one scrape in the format that was asked for. It is made and
+sent piece by piece, so that it takes little memory, and no thread waits long for the interpreter.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from containeragent.counters.snapshot import Snapshot
 from containeragent.metrics import negotiation
 from containeragent.metrics.family import Family, labelled, single
 
 log = logging.getLogger(__name__)
 
 _GZIP = 16 + zlib.MAX_WBITS
-Collect = Callable[[], Iterable[Family]]
+Collect = Callable[[Snapshot], Iterable[Family]]
 
 
 class Scrape:
     """Callable as WSGI wants it. `collectors` are by name; one that fails is left out, and counted."""
 
-    def __init__(self, collectors: Mapping[str, Collect]) -> None:
+    def __init__(self, snapshot: Callable[[], Snapshot], collectors: Mapping[str, Collect]) -> None:
+        self._snapshot = snapshot
         self._collectors = dict(collectors)
         self._failures = dict.fromkeys(self._collectors, 0)
         self._lock = threading.Lock()
@@ -35,7 +37,8 @@ class Scrape:
         """One reading of everything."""
         with self._lock:
             started = time.perf_counter()
-            found = [family for name in self._collectors for family in self._collected(name)]
+            snapshot = self._snapshot()
+            found = [family for name in self._collectors for family in self._collected(name, snapshot)]
             failures = {(name,): number for name, number in self._failures.items()}
             text = "Parts of a scrape that failed and were left out, since the agent's start; its log says why."
             found.append(labelled("collect_failures", text, ["collector"], failures, counter=True))
@@ -43,9 +46,9 @@ class Scrape:
             found.append(single("collect_seconds", "Time this scrape took to collect, in seconds.", spent))
             return found
 
-    def _collected(self, name: str) -> Sequence[Family]:
+    def _collected(self, name: str, snapshot: Snapshot) -> Sequence[Family]:
         try:
-            return list(self._collectors[name]())
+            return list(self._collectors[name](snapshot))
         except Exception:
             log.exception("the metrics of %s are left out of a scrape", name)
             self._failures[name] += 1
@@ -70,9 +73,10 @@ class Scrape:
 
 
 def rendered(families: Iterable[Family], openmetrics: bool) -> Iterator[bytes]:
-    """The text, family by family."""
+    """The text, piece by piece."""
     for family in families:
-        yield family.lines(openmetrics).encode()
+        for piece in family.text(openmetrics):
+            yield piece.encode()
     if openmetrics:
         yield b"# EOF\n"
 

@@ -14,16 +14,11 @@ from containeragent.metrics.family import Series, Value
 States = Sequence[LimitState]
 
 
-def _known(column: Column) -> list[Value]:
-    values: list[Value] = column.tolist()
-    return [None if value == UNKNOWN else value for value in values] if (column == UNKNOWN).any() else values
+def _bytes(column: Column, page_size: int) -> Column:
+    return np.where(column == UNKNOWN, UNKNOWN, column * page_size)
 
 
-def _bytes(column: Column, page_size: int) -> list[Value]:
-    return _known(np.where(column == UNKNOWN, UNKNOWN, column * page_size))
-
-
-def _memory(name: str) -> Callable[[Snapshot, int], list[Value]]:
+def _memory(name: str) -> Callable[[Snapshot, int], Column]:
     return lambda snapshot, page: _bytes(snapshot.total[name], page)
 
 
@@ -33,15 +28,15 @@ COUNTERS: tuple[Series[Snapshot], ...] = (
     Series(
         "tasks",
         f"Threads in the cgroup and below it now. {_TASKS}; the kernel's figure: pids.current.",
-        lambda s, page: _known(s.total["tasks"]),
+        lambda s, page: s.total["tasks"],
     ),
     Series(
         "tasks_peak",
         f"Most threads there ever were in it and below. {_TASKS}; the kernel's figure: pids.peak.",
-        lambda s, page: _known(s.peak_tasks),
+        lambda s, page: s.peak_tasks,
     ),
-    Series("forks", f"Threads ever started in it and below. {_TASKS}.", lambda s, page: _known(s.forks), counter=True),
-    Series("exits", f"Threads ever ended in it and below. {_TASKS}.", lambda s, page: _known(s.exits), counter=True),
+    Series("forks", f"Threads ever started in it and below. {_TASKS}.", lambda s, page: s.forks, counter=True),
+    Series("exits", f"Threads ever ended in it and below. {_TASKS}.", lambda s, page: s.exits, counter=True),
     Series(
         "anon_bytes",
         f"Anonymous memory of it and below, in bytes. {_BPF}; the kernel's figure: memory.stat anon.",
@@ -78,7 +73,7 @@ COUNTERS: tuple[Series[Snapshot], ...] = (
     Series(
         "pages_partial",
         "1 if pages from before the load are missing from the figures, else 0. Source: the loader.",
-        lambda s, page: s.partial.astype(np.int64).tolist(),
+        lambda s, page: s.partial.astype(np.int64),
     ),
 )
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from containeragent.workloads.human_names import HumanNames
 from containeragent.workloads.patterns import Workload, of_path
 
-_NAMED_SECONDS = 300.0
-_NAMELESS_SECONDS = 10.0
+NAMED_SECONDS = 300.0
+NAMELESS_SECONDS = 10.0
 _MOST = 65536  # then all are forgotten
 
 
@@ -37,5 +37,5 @@ class Workloads:
             found = self._names.complete(found)
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[cgroup] = found, now + (_NAMED_SECONDS if found is None or found.name else _NAMELESS_SECONDS)
+        self._known[cgroup] = found, now + (NAMED_SECONDS if found is None or found.name else NAMELESS_SECONDS)
         return found

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scrape of many containers costs the agent, beside reading the kernel's files and beside a peer that does so.
+
+CPU time is that of the process that answers, not of the one that asks. Nothing runs in the containers.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from bench import agents, counting, kernel_files, peers, system_calls
+from bench.tables import Cell, Table
+from containeragent.host import cgroup2
+from containeragent.loader.load import unload
+
+NUMBERS = (100, 1_000, 10_000)
+OPTIONS = ("--series-cap", "1000000", "--metrics-min-age-seconds", "0", "--rescan-percent", "0")
+PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
+TARGET_MS, TARGET_TIMES = 250, 10
+Row = tuple[float, float, Cell, int]  # CPU ms, ms, system calls, series
+
+
+def scrape(address: str, headers: dict[str, str]) -> bytes:
+    """One answer of /metrics."""
+    request = urllib.request.Request(f"http://{address}/metrics", headers=headers)
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        return bytes(answer.read())
+
+
+def _measured(pid: int, act: Callable[[], object], times: int) -> tuple[float, float]:
+    """Medians of CPU time and time, in ms."""
+    cpu: list[float] = []
+    wall: list[float] = []
+    for _ in range(times):
+        before, begin = agents.cpu_seconds(pid), time.perf_counter()
+        act()
+        wall.append((time.perf_counter() - begin) * 1e3)
+        time.sleep(0.1)  # the worker that answered has gone to sleep: only then its CPU time is all counted
+        cpu.append((agents.cpu_seconds(pid) - before) * 1e3)
+    return median(cpu), median(wall)
+
+
+def _agent(number: int, folder: str, times: int) -> dict[str, Row]:
+    root = cgroup2.mount_point() / f"bench-{os.getpid()}"
+    rows: dict[str, Row] = {}
+    try:
+        with agents.answering(folder, root, *OPTIONS) as (pid, address):
+            for inner in range(number):
+                (root / f"container-{inner}").mkdir()
+            for name, headers in (("agent", {}), ("agent, as Prometheus asks", PROMETHEUS)):
+                ask = functools.partial(scrape, address, headers)
+                ask()
+                series = sum(not line.startswith(b"#") for line in scrape(address, {}).splitlines())
+                cpu, wall = _measured(pid, ask, times)
+                rows[name] = cpu, wall, system_calls.of_process(pid, ask, 5), series
+    finally:
+        unload(counting.OPTIONS.bpffs, counting.silent)
+        for path in [*root.glob("container-*"), root] if root.exists() else []:
+            path.rmdir()
+    return rows
+
+
+def _files(tops: dict[str, Path], times: int) -> Row:
+    kernel_files.read(tops)
+    found = [kernel_files.read_ms(tops) for _ in range(times)]
+    calls = system_calls.between_marks("bench.kernel_files", list(map(str, tops.values())), kernel_files.MARK)
+    return median(cpu for cpu, _, _ in found), median(wall for _, wall, _ in found), calls, found[0][2]
+
+
+def _peer(tops: dict[str, Path], times: int) -> Row:
+    with peers.running(tops) as (pid, address):
+        cpu, wall = peers.reading_seconds(pid)
+        series = peers.scrape(address)
+        answer_cpu, answer_wall = _measured(pid, lambda: peers.scrape(address), times)
+    with peers.running(tops) as (pid, address):
+        calls = system_calls.of_process(pid, lambda: (peers.reading_seconds(pid), peers.scrape(address)))
+    return cpu * 1e3 + answer_cpu, wall * 1e3 + answer_wall, calls, series
+
+
+def run(pairs: int) -> Table:
+    """A row for each number of containers and way; ratios are to the agent as anybody asks it."""
+    columns = ("way", "containers", "cpu_ms", "wall_ms", "system_calls", "series", "cpu_ratio", "target")
+    table = Table(f"A scrape, medians of {pairs}", columns)
+    with tempfile.TemporaryDirectory() as folder:
+        for number in NUMBERS:
+            rows = _agent(number, folder, pairs)
+            with kernel_files.containers(number) as tops:
+                rows["reading the kernel's files"] = _files(tops, pairs)
+                rows[peers.PEER] = _peer(tops, min(pairs, 3))
+            least = rows["agent"][0]
+            for way, (cpu, wall, calls, series) in rows.items():
+                target: Cell = f"cpu_ratio {TARGET_TIMES}" if "files" in way else ""
+                if "agent" in way and number == max(NUMBERS):
+                    target = f"cpu_ms {TARGET_MS}"
+                table.rows.append((way, number, cpu, wall, calls, series, cpu / least, target))
+    table.notes.append("Reading the kernel's files: memory.stat and pids.current, without serving them to anybody.")
+    return table
