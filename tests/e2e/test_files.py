@@ -130,3 +130,21 @@ def test_refusals(agent: Agent, library: Path) -> None:
     agent.ctl("file", "add", "libs", str(library), uid=NOBODY).refused("permission denied")
     assert agent.api.call("POST", "/v1/container/files", {"name": "/libs"}).code() == "EINVAL"
     assert agent.ctl("--json", "file", "ls", "libs").ok().json()["files"] == []
+
+
+def test_the_audit_knows(agent: Agent, library: Path) -> None:
+    """What the kernel charges to whoever read it is no difference; a look counts the file."""
+    agent.create("libs")
+    for name in ("one", "two"):
+        agent.ctl("run", "--keep", "--name", name, "--", "cat", str(library)).ok()
+    agent.ctl("file", "add", "libs", str(library)).ok()
+    found = {audit["name"]: audit["counters"] for audit in agent.ctl("audit", "--json").ok().json()}
+    lines = {name: next(one for one in found[name] if one["counter"] == "num_file_pages") for name in ("/libs", "/one")}
+    assert lines["/libs"]["ours"] == PAGES and lines["/libs"]["difference"] == lines["/one"]["difference"] == 0
+    brought = {name: line["moved_by_files"] for name, line in lines.items()}
+    by_kernel = lines["/one"]["source"] == "memory.stat"  # else it is asked for the frames that are ours
+    assert brought == ({"/libs": PAGES, "/one": -PAGES} if by_kernel else {"/libs": 0, "/one": 0})
+    assert (agent.show("/libs")["num_files"], agent.show("/one")["num_files"]) == (1, 0)
+    library.unlink()
+    agent.ctl("audit", "libs").ok()
+    assert agent.show("/libs")["num_files"] == 0

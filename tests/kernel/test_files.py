@@ -281,3 +281,41 @@ def test_under_way(counting: Counting, files: ChargedFiles, make_container: Make
     for container in (owner, other):
         counts(counting, container, 0)
         assert counting.pages(container).mapped in (None, 0)
+
+
+def test_number_of_files(counting: Counting, make_container: MakeContainer, folder: Path) -> None:
+    """Those with pages in the cache; one that several below a container have pages of is one."""
+    parent, paths = make_container("parent"), [folder / f"file-{at}" for at in range(23)]
+    child, other = parent.child("child"), parent.child("other")
+
+    def half(path: Path, first: int) -> None:
+        with path.open("r+b" if path.exists() else "wb") as file:
+            os.pwrite(file.fileno(), b"x" * (first + 1) * 64 * PAGE_BYTES, first * 64 * PAGE_BYTES)
+            os.fsync(file.fileno())
+
+    def halves(first: int) -> Callable[[], None]:
+        def work() -> None:
+            for path in paths:
+                half(path, first)
+
+        return work
+
+    with counting.looking() as look:
+        before = [look(container)["files"] for container in (parent, child, other)]
+
+        def more() -> list[int]:
+            now = [look(container)["files"] for container in (parent, child, other)]
+            return [files - was for files, was in zip(now, before, strict=True)]
+
+        inside(child, halves(0))
+        counts(counting, child, 23 * 64, shmem_of(folder, 23 * 64))
+        assert more() == [23, 23, 0]
+        inside(other, halves(1))
+        counts(counting, other, 23 * 128, shmem_of(folder, 23 * 128))
+        assert more() == [23, 23, 23]
+        for path in paths[:11]:
+            path.unlink()
+        assert more() == [12, 12, 12]
+        for path in paths[11:]:
+            path.unlink()
+        assert more() == [0, 0, 0]

@@ -31,7 +31,9 @@ def compare_seen(counting: Counting, container: Container, subject: str, name: s
 
         def off() -> tuple[Seen, Seen]:
             found, kernel = look(container), container.kernel_seen()
-            return {kind: pages - kernel[kind] for kind, pages in found.items() if pages != kernel[kind]}, kernel
+            return {
+                kind: pages - kernel[kind] for kind, pages in found.items() if pages != kernel.get(kind, pages)
+            }, kernel
 
         def compare(label: str) -> None:
             different, kernel = until(off, lambda pair: not pair[0], pause_seconds=0.3)

@@ -33,6 +33,7 @@ class Kernel:
         self.statistics: list[Pages | None] = [None]
         self.seen: list[Pages | None] = [{"anon": 30, "file": 30, "shmem": 30, "mapped": 5, "active": 6}]
         self.ours: list[Pages] = [{}]
+        self.moved: Pages | None = None
         self.shown: Pages = {"mapped": 5, "active": 6}
         self.looks = 0
         self.page_size = PAGE_BYTES
@@ -68,7 +69,8 @@ class Kernel:
             return None
         self.shown = {kind: seen[kind] for kind in LOOKED}
         columns = {kind: np.array([pages]) for kind, pages in seen.items()}
-        return PageView(0.0, np.array([WEB], dtype=np.uint64), columns, columns)
+        moved = {kind: np.array([pages]) for kind, pages in (self.moved or {}).items()}
+        return PageView(0.0, np.array([WEB], dtype=np.uint64), columns, columns, moved)
 
     def lines(self) -> Mapping[str, Line]:
         """An audit of the one container there is."""
@@ -153,7 +155,7 @@ def test_the_document_has_the_names_that_users_see() -> None:
     assert [line["counter"] for line in found["counters"]] == ["num_tasks", "num_anon_pages"]
     assert found["counters"][0] == {
         "counter": "num_tasks", "ours": 3, "kernel": 3, "difference": 0, "source": "cgroup.threads", "moving": False,
-        "age_seconds": None,
+        "age_seconds": None, "moved_by_files": 0,
     }  # fmt: skip
 
 
@@ -202,3 +204,20 @@ def test_figures_that_the_kernel_has_not(cgroups: Any) -> None:
         assert figures.tasks(path, wrong) is None and figures.pages(path, wrong, PAGE_BYTES) is None
     (cgroups / "a/b/cgroup.threads").unlink()
     assert figures.tasks("/a", number) is None
+
+
+@pytest.mark.parametrize(("moved", "difference"), [(None, 7), ({"file": 7}, 0), ({"file": 10}, -3), ({"anon": 7}, 7)])
+def test_what_files_moved_is_no_difference(moved: Pages | None, difference: int) -> None:
+    """memory.stat does not know of it."""
+    kernel = Kernel()
+    kernel.moved, kernel.statistics = moved, [{"anon": 30, "file": 23, "shmem": 30, "mapped": 5, "active": 6}]
+    line = kernel.lines()["file"]
+    assert (line.difference, line.moved_by_files) == (difference, (moved or {}).get("file", 0))
+
+
+def test_in_page_frames_what_files_moved_is_where_we_say() -> None:
+    """kpageflags is asked for the frames that are ours."""
+    kernel = Kernel()
+    kernel.moved = {"file": 7}
+    line = kernel.lines()["file"]
+    assert (line.source, line.difference, line.moved_by_files) == ("kpageflags", 0, 0)

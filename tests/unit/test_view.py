@@ -96,7 +96,9 @@ def test_with_leaf_leaves_totals_alone() -> None:
 
 def test_the_document_has_null_for_what_is_unknown() -> None:
     """Never 0."""
-    found = reading(7, total={"tasks": 2, "mapped": None, "active": None}, forks=23)
+    found = reading(
+        7, total={"tasks": 2, "mapped": None, "active": None, "files": None}, local={"files": None}, forks=23
+    )
     shown = document(Container("/web", "/containers/web", True, found), 4096, Engine("tracepoint", "tracepoint"), None)
     assert shown["id"] == 7 and shown["num_tasks"] == 2 and shown["forks"] == 23 and shown["exits"] == 0
     for key in ("num_mapped_pages", "num_active_pages", "num_files", "task_limit", "page_limit", "throttled_seconds"):

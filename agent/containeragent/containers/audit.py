@@ -20,6 +20,7 @@ from containeragent.counters.pageview import PageView
 from containeragent.counters.snapshot import COUNTERS, Snapshot
 from containeragent.counters.source import Source
 
+_COMPARED = tuple(name for name in COUNTERS if name != "files")  # of those the kernel has no figure
 PAGE_FLAGS = "kpageflags"  # source of a Line
 
 # memory.stat may lag behind by what the kernel gathers for up to 2 s (mm/memcontrol.c, FLUSH_TIME).
@@ -34,6 +35,8 @@ Totals = Mapping[str, Count]
 class Line:
     """One counter of one container; pages or tasks. None is unknown; `difference` is ours less the kernel's.
 
+    `moved_by_files`: of ours, pages that are here because their file is charged here, less those that are elsewhere
+    for the same reason, where the kernel's figure does not know it: they are no difference.
     `moving`: it changed while we looked, so the difference is no error. `age_seconds`: ours is from a look that long
     ago (the kernel's is from now), because no event tells it.
     """
@@ -45,6 +48,7 @@ class Line:
     source: str | None
     moving: bool
     age_seconds: float | None
+    moved_by_files: Count = 0
 
     @property
     def at_rest(self) -> bool:
@@ -62,6 +66,7 @@ class _Look:
     kernel: tuple[Totals, Totals]
     ours: tuple[Totals, Totals]
     seen: dict[str, int]  # by the look; empty where there is none
+    moved: dict[str, int]  # of these, what files brought
 
 
 class Auditor:
@@ -104,6 +109,7 @@ class Auditor:
                 kernel=(kernel_before[at], kernel_after[at]),
                 ours=(_totals(ours_before, container), _totals(ours_after, container)),
                 seen=(view.pages(container.reading.cgroup_id) if view else None) or {},
+                moved=view.moved_pages(container.reading.cgroup_id) if view else {},
             )
             for at, container in enumerate(containers)
         ]
@@ -124,7 +130,7 @@ def _totals(snapshot: Snapshot, container: Container) -> Totals:
 
 
 def _lines(look: _Look, container: Container, shown: Snapshot) -> list[Line]:
-    return [_line(name, look, _totals(shown, container).get(name), shown) for name in COUNTERS]
+    return [_line(name, look, _totals(shown, container).get(name), shown) for name in _COMPARED]
 
 
 def _line(name: str, look: _Look, value_shown: Count, shown: Snapshot) -> Line:
@@ -141,18 +147,20 @@ def _line(name: str, look: _Look, value_shown: Count, shown: Snapshot) -> Line:
         if from_look and shown.pages_seen_at is not None:
             # The kernel's figure is the look's, and so is ours by now: what was shown until then says something.
             ours, age_seconds = (value_shown, value_shown), time.monotonic() - shown.pages_seen_at
-    return _compared(name, ours, kernel, source, age_seconds)
+    moved = look.moved.get(name, 0) if source == figures.STAT else 0
+    return _compared(name, ours, kernel, source, age_seconds=age_seconds, moved=moved)
 
 
-def _compared(name: str, ours: Pair, kernel: Pair, source: str, age_seconds: float | None) -> Line:
+def _compared(name: str, ours: Pair, kernel: Pair, source: str, *, age_seconds: float | None, moved: int) -> Line:
     known = [value for value in (*ours, *kernel) if value is not None]
     if len(known) < 4:
         there = source if kernel[1] is not None else None
         return Line(name, ours[1], kernel[1], None, there, False, age_seconds)
     moving = ours[0] != ours[1] or kernel[0] != kernel[1]
     (ours_low, ours_high), (kernel_low, kernel_high) = sorted(known[:2]), sorted(known[2:])
-    met = ours_low <= kernel_high and kernel_low <= ours_high
-    return Line(name, known[1], known[3], 0 if met else known[1] - known[3], source, moving, age_seconds)
+    met = ours_low - moved <= kernel_high and kernel_low <= ours_high - moved
+    difference = 0 if met else known[1] - known[3] - moved
+    return Line(name, known[1], known[3], difference, source, moving, age_seconds, moved)
 
 
 def document(container: Container, lines: Sequence[Line]) -> Document:

@@ -21,7 +21,6 @@ from containeragent.workloads.patterns import Workload
 Document = dict[str, Any]
 
 # Counters that this version does not keep: unknown, so null.
-_UNKNOWN_NUMBERS = ("num_files",)
 _LIMITS = "task_limit page_limit task_limit_hits page_limit_hits throttled_seconds kill_after_seconds dry_run".split()
 
 
@@ -82,12 +81,12 @@ def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, al
 
 def public_name(counter: str) -> str:
     """A counter's name as users see it."""
-    return f"num_{counter}" + ("" if counter == "tasks" else "_pages")
+    return f"num_{counter}" + ("" if counter in ("tasks", "files") else "_pages")
 
 
 def _numbers(counters: dict[str, int | None]) -> Document:
     """Counters by the names that users see."""
-    return {public_name(name): value for name, value in counters.items()} | dict.fromkeys(_UNKNOWN_NUMBERS)
+    return {public_name(name): value for name, value in counters.items()}
 
 
 def _limits(state: LimitState | None) -> Document:

@@ -36,8 +36,6 @@ from containeragent.errors import Refused
 from containeragent.host import grace
 from containeragent.libbpf import Runnable
 
-MAPS = ("files", "file_filter", "mapped_file", "file_walk")
-PROGRAMS = ("walk_file", "task_vma")
 _TRIES = 8  # pages that others are at work with are tried again
 _RUNS_AT_ONCE = 512  # then others may run
 _FILTER_BITS = FILTER_WORDS * 64
@@ -109,15 +107,14 @@ def _mapped(descriptor: int) -> Iterator[int]:
 class ChargedFiles:
     """From any thread. `in_two_steps`: engine fentry, which wants pages marked before they are moved."""
 
-    def __init__(
-        self, maps: CounterMaps, descriptors: dict[str, int], programs: dict[str, int], in_two_steps: bool
-    ) -> None:
-        """`descriptors` are of MAPS, `programs` of PROGRAMS."""
+    def __init__(self, maps: CounterMaps, descriptors: dict[str, dict[str, int]], in_two_steps: bool) -> None:
+        """`descriptors` are of what is pinned, by kind (pins.KINDS) and name."""
+        pinned, programs = descriptors["maps"], descriptors["programs"]
         self._maps = maps
-        self._files = descriptors["files"]
-        self._filter = _view(descriptors["file_filter"], np.uint64, FILTER_WORDS)
-        self._asked = _view(descriptors["mapped_file"], MAPPED_FILE, 1)
-        self._walked = _view(descriptors["file_walk"], FILE_WALK, 1)
+        self._files = pinned["files"]
+        self._filter = _view(pinned["file_filter"], np.uint64, FILTER_WORDS)
+        self._asked = _view(pinned["mapped_file"], MAPPED_FILE, 1)
+        self._walked = _view(pinned["file_walk"], FILE_WALK, 1)
         self._walk_program = Runnable(programs["walk_file"])
         self._find_program = programs["task_vma"]
         self._in_two_steps = in_two_steps

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from containeragent.counters.filescan import FileLook
 from containeragent.counters.records import BLOCK_PAGES, SLOT_MASK
 from containeragent.counters.stale import StaleWords
 from containeragent.host import page_flags
@@ -35,25 +36,28 @@ Words = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]  # (kinds, slots)
 
 
-def count(words: Words, flags: Flags, mapcounts: Flags | None, counts: Counts) -> None:
-    """Add what is found in some frames; `mapcounts` may be left out if no large folio is mapped there."""
+def found_in(flags: Flags, mapcounts: Flags | None) -> list[page_flags.Yes]:
+    """What some frames are, in the order of KINDS; `mapcounts` may be left out if no large folio is mapped there."""
     flags = page_flags.completed(flags)
-    owned = np.flatnonzero(words)
-    slots, flags = words[owned] & SLOT_MASK, flags[owned]
     # Of a large folio, MMAP says that some page of it is mapped; the kernel counts the pages that are.
-    mapped = (flags & page_flags.MMAP) != 0 if mapcounts is None else mapcounts[owned] != 0
+    mapped = (flags & page_flags.MMAP) != 0 if mapcounts is None else mapcounts != 0
     cached = page_flags.are_cached(flags)
-    found = {
-        "anon": page_flags.are_anon(flags, mapped),
-        "file": cached,
-        "shmem": cached & ((flags & page_flags.SWAPBACKED) != 0),
-        "mapped": page_flags.are_mapped(flags, mapped),
-        "active": page_flags.are_active(flags),
-    }
-    for at, kind in enumerate(KINDS):
-        if found[kind].any():
-            by_slot = np.bincount(slots[found[kind]], minlength=counts.shape[1])
-            counts[at] += by_slot[: counts.shape[1]]
+    return [
+        page_flags.are_anon(flags, mapped),
+        cached,
+        cached & ((flags & page_flags.SWAPBACKED) != 0),
+        page_flags.are_mapped(flags, mapped),
+        page_flags.are_active(flags),
+    ]
+
+
+def count(words: Words, found: list[page_flags.Yes], counts: Counts) -> None:
+    """Add what was found in some frames that are somebody's."""
+    slots, owned = words & SLOT_MASK, words != 0
+    for at, yes in enumerate(found):
+        some = yes & owned
+        if some.any():
+            counts[at] += np.bincount(slots[some], minlength=counts.shape[1])[: counts.shape[1]]
 
 
 class PageScanner:
@@ -76,8 +80,11 @@ class PageScanner:
             for descriptor in (self._owners, self._flags, self._mapcounts):
                 os.close(descriptor)
 
-    def look(self, slots: int) -> Counts | None:
-        """Pages by kind (in the order of KINDS) and slot, for slots below `slots`; None when it is being closed."""
+    def look(self, slots: int, files: FileLook | None = None) -> Counts | None:
+        """Pages by kind (in the order of KINDS) and slot, for slots below `slots`; None when it is being closed.
+
+        `files` sees the same frames.
+        """
         counts: Counts = np.zeros((len(KINDS), slots), dtype=np.int64)
         with self._lock:
             freed: dict[int, int] = {}
@@ -86,7 +93,8 @@ class PageScanner:
                     return None
                 words = self._window(first)
                 for run in _runs(words):
-                    self._count_run(words[run.start : run.stop].reshape(-1), first + run.start, counts, freed)
+                    live = words[run.start : run.stop].reshape(-1)
+                    self._count_run(live, first + run.start, counts, freed, files)
             if self._stale:
                 self._stale.mend(freed, self._is_freed)
         return counts
@@ -103,13 +111,18 @@ class PageScanner:
         memory = mmap.mmap(self._owners, size, mmap.MAP_SHARED, mmap.PROT_READ, offset=first * _BLOCK_BYTES)
         return np.frombuffer(memory, dtype=np.uint32, count=blocks * BLOCK_PAGES).reshape(blocks, BLOCK_PAGES)
 
-    def _count_run(self, live: Words, block: int, counts: Counts, freed: dict[int, int]) -> None:
+    def _count_run(
+        self, live: Words, block: int, counts: Counts, freed: dict[int, int], files: FileLook | None
+    ) -> None:
         words = live.copy()  # they change while we look
         flags = _read(self._flags, block, len(words))
         large = page_flags.COMPOUND_HEAD | page_flags.COMPOUND_TAIL
         partly = ((flags & large) != 0) & ((flags & page_flags.MMAP) != 0) & (words != 0)
         mapcounts = _read(self._mapcounts, block, len(words)) if partly.any() else None
-        count(words, flags, mapcounts, counts)
+        found = found_in(flags, mapcounts)
+        count(words, found, counts)
+        if files:
+            files.see(block, words, found)
         for at in np.flatnonzero((words != 0) & ((flags & page_flags.FREED) != 0) & (words == live)).tolist():
             freed[block * BLOCK_PAGES + at] = int(words[at])
 

@@ -18,15 +18,16 @@ import numpy as np
 
 from containeragent import libbpf, tasks
 from containeragent.checks import Check
-from containeragent.counters import charged, pinned_checks
+from containeragent.counters import pinned_checks
 from containeragent.counters.charged import ChargedFiles
 from containeragent.counters.ends import End, Ends
+from containeragent.counters.filescan import FileFrames, FileLook
 from containeragent.counters.hits import LimitHit, limit_notice
 from containeragent.counters.kept_pins import KeptPins
 from containeragent.counters.limits import Limits
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.notices import Notices
-from containeragent.counters.pagescan import PageScanner
+from containeragent.counters.pagescan import KINDS as PAGE_KINDS, PageScanner
 from containeragent.counters.pageview import AskActive, PageView, of_counts
 from containeragent.counters.records import NOTICE_LIMIT, SLOT_LIVE
 from containeragent.counters.settle import Settler
@@ -78,7 +79,8 @@ class PinnedSource:
         self._scanner = _page_scanner(descriptors, stamp.blocks)
         self._sweeper = Sweeper(maps, Programs(**runnable), stamp.blocks, unread=self._lock)
         self._ends = Ends(maps.ends, maps.state)
-        self._files = _charged_files(maps, descriptors, stamp)
+        self._files = ChargedFiles(maps, descriptors, in_two_steps=stamp.engine == "fentry")
+        self._file_frames = FileFrames(descriptors)
         self._tasks_lost = int(maps.state["tasks_lost"][0])
         self._notices_lost = int(maps.state["notices_lost"][0])
         return set_limits
@@ -180,12 +182,13 @@ class PinnedSource:
             return None
         self._settler.settle()
         taken_at, before = time.monotonic(), maps.slots["cgroup_id"].copy()
-        counts = scanner.look(len(before))
+        files = FileLook(self._file_frames, before, len(PAGE_KINDS))
+        counts = scanner.look(len(before), files)
         if counts is None:
             return None
         with self._lock:
             tree = reader.tree()
-        view = of_counts(taken_at, counts, tree, maps.slots["cgroup_id"] == before)
+        view = of_counts(taken_at, counts, tree, maps.slots["cgroup_id"] == before, files.result())
         if not page_flags.tell_active():
             view = view.with_active(ask_active(view.ids.tolist()))
         with self._lock:
@@ -278,15 +281,6 @@ def _page_scanner(descriptors: dict[str, dict[str, int]], blocks: int) -> PageSc
     except OSError as error:
         log.warning("mapped and active pages are unknown: page frames cannot be looked at: %s", error)
         return None
-
-
-def _charged_files(maps: CounterMaps, descriptors: dict[str, dict[str, int]], stamp: Stamp) -> ChargedFiles:
-    return ChargedFiles(
-        maps,
-        {name: descriptors["maps"][name] for name in charged.MAPS},
-        {name: descriptors["programs"][name] for name in charged.PROGRAMS},
-        in_two_steps=stamp.engine == "fentry",
-    )
 
 
 def _close(descriptors: dict[str, dict[str, int]]) -> None:

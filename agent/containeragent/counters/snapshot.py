@@ -21,7 +21,7 @@ from containeragent.counters.pageview import PageView
 from containeragent.counters.topology import Topology
 
 Column = npt.NDArray[np.int64]
-COUNTERS = ("tasks", "anon", "file", "shmem", "mapped", "active")
+COUNTERS = ("tasks", "anon", "file", "shmem", "mapped", "active", "files")
 UNKNOWN = records.UNKNOWN
 _ATTEMPTS = 4
 Count = Any  # int, or None: unknown. Who knows the engine need not ask
@@ -186,7 +186,10 @@ class _Seen:
             return unknown, unknown
         at, known = self.view.places(tree.ids)
         total, local = (
-            {name: np.where(known, columns[name][at], UNKNOWN) for name in self.counters}
+            {
+                name: np.where(known, columns[name][at] if name in columns else UNKNOWN, UNKNOWN)
+                for name in self.counters
+            }
             for columns in (self.view.total, self.view.local)
         )
         return total, local
@@ -198,7 +201,9 @@ class Reader:
     def __init__(self, maps: CounterMaps, knows_mapped: bool = False) -> None:
         self._maps = maps
         self._topology: Topology | None = None
-        self._seen = _Seen(("active",) if knows_mapped else ("mapped", "active"))  # the programs do not count these
+        self._seen = _Seen(
+            ("active", "files") if knows_mapped else ("mapped", "active", "files")
+        )  # the programs do not count these
         self._peaks = Peaks(len(maps.slots))
 
     def tree(self) -> Topology:

@@ -66,6 +66,11 @@ COUNTERS: tuple[Series[Snapshot], ...] = (
         _memory("active"),
     ),
     Series(
+        "files",
+        "Files that have page cache charged to it or below. Source: the last look at all pages; the kernel has none.",
+        lambda s, page: s.total["files"],
+    ),
+    Series(
         "memory_peak_bytes",
         f"Most anonymous memory and page cache there ever were in it and below, in bytes. {_BPF}.",
         lambda s, page: _bytes(s.peak_pages, page),

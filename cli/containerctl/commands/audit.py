@@ -66,6 +66,8 @@ def _signed(difference: object) -> str:
 def _note(line: dict[str, Any]) -> str:
     age = line.get("age_seconds")
     notes = ["moving"] if line.get("moving") else []
+    if line.get("moved_by_files"):
+        notes.append(f"{_signed(line['moved_by_files'])} by files")
     if isinstance(age, int | float):
         notes.append(f"ours is {age:.0f} s old")
     return ", ".join(notes)

@@ -41,6 +41,10 @@ _AUDITED = an_object(
             "enum": ["cgroup.threads", "memory.stat", "kpageflags", None],
             "description": "where the kernel's figure is from; kpageflags: from each page that is ours",
         },
+        "moved_by_files": {
+            **NUMBER,
+            "description": "of ours, what files brought that are charged to it, less what they took: no difference",
+        },
         "moving": {"type": "boolean", "description": "it changed during the look: a difference is no error"},
         "age_seconds": {
             **FRACTION,

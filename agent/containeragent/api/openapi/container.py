@@ -13,7 +13,7 @@ from containeragent.workloads.patterns import Workload
 
 _VALUE: Schema = {"type": ["string", "number", "boolean", "null"]}
 _HITS = ("task_limit_hits", "page_limit_hits")
-_PRESENT = (*map(public_name, COUNTERS), "num_files")
+_PRESENT = tuple(map(public_name, COUNTERS))
 _COUNTERS = (*_PRESENT, "task_limit", "page_limit", *_HITS, "peak_tasks", "peak_pages", "forks", "exits")
 _OF_DEAD: Schema = {
     "born_at": {**TEXT, "format": "date-time", "description": "only of dead ones"},

@@ -45,7 +45,7 @@ def snapshot(rows: Sequence[Row], nodes: Sequence[Node] | None, page_size: int, 
     total: dict[str, Sequence[int | None]] = {"tasks": tasks}
     local: dict[str, Sequence[int | None]] = {"tasks": [len(row.tasks) for row in rows]}
     for name in COUNTERS[1:]:
-        total[name] = [None if row.memory is None else row.memory[name] // page_size for row in rows]
+        total[name] = [_pages(row, name, page_size) for row in rows]
         local[name] = own(rows, total[name])
     ids = tuple(row.cgroup_id for row in rows)
     unknown: list[int | None] = [None] * len(rows)
@@ -67,6 +67,11 @@ def snapshot(rows: Sequence[Row], nodes: Sequence[Node] | None, page_size: int, 
         health=Health(None, len(rows), 0, 0, lost, 0, 0, 0),
         index={number: at for at, number in enumerate(ids)},
     )
+
+
+def _pages(row: Row, name: str, page_size: int) -> int | None:
+    memory = None if row.memory is None else row.memory.get(name)
+    return None if memory is None else memory // page_size
 
 
 def _highest(of_kernel: int | None, of_events: int | None, now: int) -> int | None:

@@ -16,6 +16,7 @@ _COUNTERS: dict[str, Counter] = {
     "num_shmem_pages": ("pages of tmpfs and shared memory", lambda reading: reading.total["shmem"]),
     "num_mapped_pages": ("file pages that are mapped by someone", lambda reading: reading.total["mapped"]),
     "num_active_pages": ("pages on active lists", lambda reading: reading.total["active"]),
+    "num_files": ("files that have pages charged to it", lambda reading: reading.total["files"]),
     "peak_pages": ("highest anonymous and file pages so far", lambda reading: reading.peak_pages),
 }
 
