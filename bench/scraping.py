@@ -34,11 +34,15 @@ def scrape(address: str, headers: dict[str, str]) -> bytes:
         return bytes(answer.read())
 
 
-def _measured(pid: int, act: Callable[[], object], times: int) -> tuple[float, float]:
+def _measured(
+    pid: int, act: Callable[[], object], times: int, before_each: Callable[[], object] = lambda: None
+) -> tuple[float, float]:
     """Medians of CPU time and time, in ms."""
     cpu: list[float] = []
     wall: list[float] = []
     for _ in range(times):
+        before_each()
+        time.sleep(0.1)
         before, begin = agents.cpu_seconds(pid), time.perf_counter()
         act()
         wall.append((time.perf_counter() - begin) * 1e3)
@@ -54,11 +58,15 @@ def _agent(number: int, folder: str, times: int) -> dict[str, Row]:
         with agents.answering(folder, root, *OPTIONS) as (pid, address):
             for inner in range(number):
                 (root / f"container-{inner}").mkdir()
-            for name, headers in (("agent", {}), ("agent, as Prometheus asks", PROMETHEUS)):
-                ask = functools.partial(scrape, address, headers)
-                ask()
+            other = {"Accept": PROMETHEUS["Accept"]}
+            for name, headers, between in (
+                ("agent", {}, {}),
+                ("agent, as Prometheus asks", PROMETHEUS, PROMETHEUS),
+                ("agent, if all had changed", {}, other),  # text of one format is not kept for the other
+            ):
+                ask, prepare = functools.partial(scrape, address, headers), functools.partial(scrape, address, between)
                 series = sum(not line.startswith(b"#") for line in scrape(address, {}).splitlines())
-                cpu, wall = _measured(pid, ask, times)
+                cpu, wall = _measured(pid, ask, times, prepare)
                 rows[name] = cpu, wall, system_calls.of_process(pid, ask, 5), series
     finally:
         unload(counting.OPTIONS.bpffs, counting.silent)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -51,6 +52,23 @@ def test_values_arrive(agent: Agent, prometheus: Prometheus) -> None:
         assert prometheus.value(f"containeragent_anon_bytes{cgroup}") == anon
         assert prometheus.value('up{job="containeragent"}') == 1
     assert prometheus.query('ALERTS{alertstate="firing"}') == []
+
+
+def test_a_hostile_name_is_a_label_like_others(agent: Agent, prometheus: Prometheus) -> None:
+    """Whatever somebody calls a cgroup: Prometheus takes the scrape, and has it by one label."""
+    folder = os.fsencode(agent.root) + b'/evil"} 1 # EOF \\\x1b[31m\xff'
+    os.mkdir(folder)
+    try:
+        name = agent.cgroup + '/evil"} 1 # EOF \\\\x1b[31m\\xff'
+        found = until(
+            lambda: [one["metric"]["cgroup"] for one in prometheus.query('containeragent_tasks{cgroup=~".*evil.*"}')],
+            bool,
+            "the cgroup",
+        )
+        assert found == [name]
+        assert prometheus.value('up{job="containeragent"}') == 1
+    finally:
+        os.rmdir(folder)
 
 
 def test_all_rules_are_evaluated(prometheus: Prometheus) -> None:

@@ -26,7 +26,7 @@ from containeragent.metrics.containers import ContainerMetrics
 from containeragent.metrics.drift import Drift
 from containeragent.metrics.family import PREFIX, Family
 from containeragent.metrics.labels import Labels
-from containeragent.metrics.scrape import rendered
+from containeragent.metrics.rendering import Renderer
 from containeragent.metrics.series import PER_CONTAINER, PER_DEAD
 from containeragent.workloads.patterns import Workload, of_path
 from tests.unit.snapshots import PAGE_BYTES, FakeSource, end, snapshot
@@ -66,7 +66,7 @@ def families(
 
 def parsed(found: Iterable[Family], openmetrics: bool = False) -> list[Metric]:
     """As others read it."""
-    text = b"".join(rendered(found, openmetrics)).decode()
+    text = b"".join(Renderer().rendered(found, openmetrics)).decode()
     if openmetrics:
         return list(openmetrics_parser.text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
     return list(parser.text_string_to_metric_families(text))
@@ -123,7 +123,7 @@ def test_a_counter_says_since_when_in_openmetrics() -> None:
     }  # hits of tasks are unknown
     for name in created:
         assert found[name] == {"/containers/web": pytest.approx(time.time() - 50, abs=5)}
-    assert "created" not in b"".join(rendered(families(now), False)).decode()
+    assert "created" not in b"".join(Renderer().rendered(families(now), False)).decode()
 
 
 @pytest.mark.parametrize("cgroup_id", [6, 7])

@@ -231,31 +231,30 @@ class Reader:
         return snapshot
 
     def _take(self, tree: Topology) -> Snapshot:
-        maps, highest = self._maps, int(tree.used.max(initial=0)) + 1
+        maps, live, slots = self._maps, tree.live, tree.live_slots
+        groups, limits, highest = maps.groups, maps.limits, int(tree.used.max(initial=0)) + 1
         pages = [column[tree.used] for column in page_columns(maps.rows[:, :highest])]
-        groups = maps.groups[tree.used]
-        local = np.stack([groups["tasks_local"], *pages], axis=1)
-        total, held, live = tree.subtree(local), tree.held(local), tree.live
-        partial = tree.subtree((maps.slots["partial"][tree.used] != 0).astype(np.int64))
+        local = np.stack([groups["tasks_local"][tree.used], *pages], axis=1)
+        total, held = tree.subtree(local)[live], tree.held(local)[live]
         seen_total, seen_local = self._seen.columns(tree)
-        totals = {name: total[live, at] for at, name in enumerate(_COUNTED)} | seen_total
-        groups, limits = groups[live], maps.limits[tree.used[live]]
-        born = maps.slots["born_ns"][tree.used[live]].astype(np.int64)
+        totals = {name: total[:, at] for at, name in enumerate(_COUNTED)} | seen_total
+        peak_pages = np.maximum(groups["pages_peak"][slots], totals["anon"] + totals["file"])
+        born = maps.slots["born_ns"][slots].astype(np.int64)
         return Snapshot(
             taken_at=time.monotonic(),
             cgroup_ids=tree.cgroup_ids,
             total=totals,
-            local={name: held[live, at] for at, name in enumerate(_COUNTED)} | seen_local,
-            peak_tasks=np.maximum(groups["tasks_peak"], totals["tasks"]),
-            peak_pages=self._peaks.raised(tree, np.maximum(groups["pages_peak"], totals["anon"] + totals["file"])),
-            forks=groups["forks"],
-            exits=groups["exits"],
-            task_limit_hits=limits["task_limit_hits"].astype(np.int64),
-            page_limit_hits=limits["page_limit_hits"].astype(np.int64),
-            partial=partial[live] > 0,
+            local={name: held[:, at] for at, name in enumerate(_COUNTED)} | seen_local,
+            peak_tasks=np.maximum(groups["tasks_peak"][slots], totals["tasks"]),
+            peak_pages=self._peaks.raised(tree, peak_pages),
+            forks=groups["forks"][slots],
+            exits=groups["exits"][slots],
+            task_limit_hits=limits["task_limit_hits"][slots].astype(np.int64),
+            page_limit_hits=limits["page_limit_hits"][slots].astype(np.int64),
+            partial=tree.any_below(maps.slots["partial"][tree.used] != 0)[live],
             born_ns=np.where(born == 0, UNKNOWN, born),
             health=self._health(tree),
-            index={number: at for at, number in enumerate(tree.cgroup_ids)},
+            index=tree.index,
             from_look=self._seen.counters,
             pages_seen_at=self._seen.view.taken_at if self._seen.view else None,
         )

@@ -35,6 +35,8 @@ class Topology:
     live: Index
     ids: Array  # cgroup ids of `live`, in its order
     cgroup_ids: tuple[int, ...]  # the same
+    index: dict[int, int]  # where in it each is
+    live_slots: Index  # slot numbers of `live`
 
     def subtree(self, local: Array) -> Array:
         """Sums over each node and everything below it; `local` is (nodes,) or (nodes, columns)."""
@@ -43,10 +45,16 @@ class Topology:
             np.add.at(total, self.parent[nodes], total[nodes])
         return total
 
+    def any_below(self, local: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Whether it is so of a node or any below it."""
+        return self.subtree(local.astype(np.int64)) > 0 if local.any() else local
+
     def held(self, local: Array) -> Array:
         """What each node holds itself: its own, and that of dead nodes whose nearest living ancestor it is."""
-        total = np.zeros_like(local)
-        np.add.at(total, self.holder, local)
+        total = local.copy()
+        moved = np.flatnonzero(self.holder != np.arange(len(self.holder)))
+        np.add.at(total, self.holder[moved], local[moved])
+        total[moved] = 0
         return total
 
 
@@ -72,6 +80,7 @@ def build(generation: int, slots: Array, parents: Array) -> Topology:
     )
     alive = slots["state"][used] == SLOT_LIVE
     live = np.flatnonzero(alive)
+    cgroup_ids = tuple(slots["cgroup_id"][used[live]].tolist())
     return Topology(
         generation=generation,
         used=used,
@@ -80,5 +89,7 @@ def build(generation: int, slots: Array, parents: Array) -> Topology:
         levels=levels,
         live=live,
         ids=slots["cgroup_id"][used[live]],
-        cgroup_ids=tuple(slots["cgroup_id"][used[live]].tolist()),
+        cgroup_ids=cgroup_ids,
+        index={number: at for at, number in enumerate(cgroup_ids)},
+        live_slots=used[live],
     )

@@ -10,17 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from containeragent.counters.snapshot import Snapshot
 from containeragent.metrics import negotiation
 from containeragent.metrics.family import Family, labelled, single
+from containeragent.metrics.rendering import Renderer, compressed
 
 log = logging.getLogger(__name__)
 
-_GZIP = 16 + zlib.MAX_WBITS
 Collect = Callable[[Snapshot], Iterable[Family]]
 
 
@@ -32,6 +31,7 @@ class Scrape:
         self._collectors = dict(collectors)
         self._failures = dict.fromkeys(self._collectors, 0)
         self._lock = threading.Lock()
+        self._renderer = Renderer()
 
     def families(self) -> list[Family]:
         """One reading of everything."""
@@ -68,26 +68,8 @@ class Scrape:
         start_response("200 OK", headers)
         if environ["REQUEST_METHOD"] == "HEAD":
             return []
-        chunks = rendered(self.families(), openmetrics)
+        chunks = self._renderer.rendered(self.families(), openmetrics)
         return compressed(chunks) if gzip else chunks
-
-
-def rendered(families: Iterable[Family], openmetrics: bool) -> Iterator[bytes]:
-    """The text, piece by piece."""
-    for family in families:
-        for piece in family.text(openmetrics):
-            yield piece.encode()
-    if openmetrics:
-        yield b"# EOF\n"
-
-
-def compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same with gzip, at the level that costs least."""
-    stream = zlib.compressobj(1, wbits=_GZIP)
-    for chunk in chunks:
-        if packed := stream.compress(chunk):
-            yield packed
-    yield stream.flush()
 
 
 def _refused(status: str, start_response: Callable[..., Any], *headers: tuple[str, str]) -> Iterable[bytes]:
