@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import mmap
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -284,7 +285,10 @@ def test_under_way(counting: Counting, files: ChargedFiles, make_container: Make
 
 
 def test_number_of_files(counting: Counting, make_container: MakeContainer, folder: Path) -> None:
-    """Those with pages in the cache; one that several below a container have pages of is one."""
+    """Those with pages in the cache; one that several below a container have pages of is one.
+
+    A file system may read blocks of its own device meanwhile, which is a file too.
+    """
     parent, paths = make_container("parent"), [folder / f"file-{at}" for at in range(23)]
     child, other = parent.child("child"), parent.child("other")
 
@@ -307,15 +311,65 @@ def test_number_of_files(counting: Counting, make_container: MakeContainer, fold
             now = [look(container)["files"] for container in (parent, child, other)]
             return [files - was for files, was in zip(now, before, strict=True)]
 
+        def assert_more(*wanted: int) -> None:
+            found = more()
+            assert all(more - few in (0, 1) for more, few in zip(found, wanted, strict=True)), (found, wanted)
+
         inside(child, halves(0))
         counts(counting, child, 23 * 64, shmem_of(folder, 23 * 64))
-        assert more() == [23, 23, 0]
+        assert_more(23, 23, 0)
         inside(other, halves(1))
         counts(counting, other, 23 * 128, shmem_of(folder, 23 * 128))
-        assert more() == [23, 23, 23]
+        assert_more(23, 23, 23)
         for path in paths[:11]:
             path.unlink()
-        assert more() == [12, 12, 12]
+        assert_more(12, 12, 12)
         for path in paths[11:]:
             path.unlink()
-        assert more() == [0, 0, 0]
+        assert_more(0, 0, 0)
+
+
+@pytest.fixture
+def overlay(disk_folder: Path) -> Iterator[Path]:
+    """A file system on top of `lower` on a disk, in a mount namespace of its own."""
+    for name in ("lower", "upper", "top"):
+        (disk_folder / name).mkdir()
+    script = """
+        mount -t tmpfs none upper && mkdir upper/files upper/work
+        mount -t overlay none -o lowerdir=lower,upperdir=upper/files,workdir=upper/work top
+        echo && exec sleep 1000
+    """
+    line = ["unshare", "--mount", "sh", "-e", "-c", script]
+    with subprocess.Popen(line, cwd=disk_folder, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            yield Path(f"/proc/{process.pid}/root{disk_folder}/top")
+        finally:
+            process.kill()
+
+
+def test_overlay(
+    counting: Counting, files: ChargedFiles, make_container: MakeContainer, disk_folder: Path, overlay: Path
+) -> None:
+    """It is the file below; a copy that a writer gets is another one."""
+    owner, other, lower, path = (
+        make_container("owner"),
+        make_container("other"),
+        disk_folder / "lower",
+        overlay / "file",
+    )
+    write(lower / "file")()
+    drop(lower / "file")
+    assert charge(files, path, owner) == 0
+    inside(other, lambda: read(path))
+    counts(counting, owner, PAGES)
+    assert files.entries()[0].key.inode == (lower / "file").stat().st_ino
+    inside(other, mapping(path))
+    counts(counting, other, 0)
+    with path.open("r+b") as file:
+        file.write(b"y")
+    inside(other, lambda: read(path))
+    counts(counting, owner, PAGES)
+    counts(counting, other, 0)
+    known = files.cached(files.entries()[0])
+    assert known and known.pages == PAGES
