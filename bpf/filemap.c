@@ -32,7 +32,7 @@ RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
 	if (word & (OWNER_FILE | OWNER_SHMEM) || (!word && pages >= BLOCK_PAGES)) /* the latter: hugetlbfs */
 		return 0;
 	/* Not movable, so not counted yet (block devices, some file systems): whoever reads it pays. */
-	u32 charged = file_slot(read_u64(folio + PAGE_MAPPING));
+	u32 charged = any_file() ? find_file_slot(read_u64(folio + PAGE_MAPPING)) : SLOT_NONE;
 	if (charged) {
 		charge_to_file(frame, pages, word, charged | OWNER_FILE | OWNER_BY_FILE);
 		return 0;
