@@ -51,6 +51,13 @@ def _check_kind(descriptor: int, path: str) -> None:
         raise Refused("ENOTSUP", f"file {path} cannot be charged: files of {without} have no page cache")
 
 
+def _checked(name: str, caller: Caller) -> Parts:
+    parts = names.parse(name)
+    if caller.uid:
+        raise Refused("EACCES", f"only root may change files of container {names.join(parts)}; use sudo")
+    return parts
+
+
 def _enter(files: ChargedFiles, entries: Iterable[ChargedFile]) -> None:
     """Those that are missing, of containers that are there."""
     for entry in entries:
@@ -92,22 +99,19 @@ class Files:
             raise Refused("ENOTSUP", f"engine {engine} cannot charge files to containers: {hint}")
         return self._source.files
 
-    def _container(self, name: str, caller: Caller) -> tuple[Parts, int]:
-        parts = names.parse(name)
-        if caller.uid:
-            raise Refused("EACCES", f"only root may change files of container {names.join(parts)}; use sudo")
+    def _container(self, name: str, parts: Parts) -> int:
         self._lookup.check_managed(parts, name, "files")
-        return parts, self._tree.identity(parts)
+        return self._tree.identity(parts)
 
     def add(self, name: str, descriptor: int | None, caller: Caller) -> Document:
         """Charge an open file to a container. Pages that are cached already count there when this returns."""
-        files = self._files()
+        files, parts = self._files(), _checked(name, caller)
+        if descriptor is None:
+            raise Refused("EINVAL", "no open file came with the request (SCM_RIGHTS); use containerctl file add")
+        path = path_of(descriptor)
+        _check_kind(descriptor, path)  # a file system may be slow to answer, so nobody waits for this
         with self._changes.one():
-            parts, cgroup_id = self._container(name, caller)
-            if descriptor is None:
-                raise Refused("EINVAL", "no open file came with the request (SCM_RIGHTS); use containerctl file add")
-            path = path_of(descriptor)
-            _check_kind(descriptor, path)
+            cgroup_id = self._container(name, parts)
             moved, entry = self._charge(files, descriptor, cgroup_id, path)
             self._publish(FILE_ADDED, entry, moved_pages=moved)
         return self._document(entry, names.join(parts)) | {"moved_pages": moved}
@@ -133,9 +137,9 @@ class Files:
 
     def remove(self, name: str, descriptor: int | None, path: str, caller: Caller) -> Document:
         """End the charge of an open file, or of one by the path that it was added with; its cached pages stay."""
-        files = self._files()
+        files, parts = self._files(), _checked(name, caller)
         with self._changes.one():
-            parts, cgroup_id = self._container(name, caller)
+            cgroup_id = self._container(name, parts)
             entry = self._entry(files, cgroup_id, descriptor, path)
             if entry is None:
                 message = f"file {path} is not charged to container {names.join(parts)}; see containerctl file ls"
