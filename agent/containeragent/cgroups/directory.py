@@ -75,8 +75,16 @@ def walk_ids(directory: int, name: str) -> set[int]:
 
 
 def wait_until_empty(directory: int, seconds: float) -> bool:
-    """Wait for "populated 0" in cgroup.events, which the kernel signals as a priority event."""
-    deadline = time.monotonic() + seconds
+    """Wait for "populated 0" in cgroup.events, which the kernel signals as a priority event; or for its removal."""
+    try:
+        return _wait_for_empty(directory, time.monotonic() + seconds)
+    except OSError as error:
+        if error.errno in (errno.ENODEV, errno.ENOENT):
+            return True
+        raise
+
+
+def _wait_for_empty(directory: int, deadline: float) -> bool:
     descriptor = os.open(EVENTS, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     try:
         poller = select.poll()
