@@ -174,10 +174,11 @@ class Machine(RuleBasedStateMachine):
         code = self._call("POST", "/v1/container/tasks", parts, {"pids": pids, "move": move})
         assert code == self.model.attach(parts, pids, move)
 
-    @rule(task=index)
-    def detach(self, task: int) -> None:
+    @rule(task=index, inside=often)
+    def detach(self, task: int, inside: bool) -> None:
         """Where it may be outside already."""
-        pid = self._task(task)
+        contained = self.model.root.all_tasks() - self.model.root.tasks
+        pid = self._of(contained, task) if inside and contained else self._task(task)
         assert self._call("POST", "/v1/detach", (), {"pids": [pid]}) == self.model.detach(pid)
 
     @rule(task=index)
@@ -206,7 +207,8 @@ class Machine(RuleBasedStateMachine):
     def kill(self, number: int) -> None:
         """All that is in one."""
         parts = self._existing(number)
-        assert self._call("POST", "/v1/container/kill", parts) == self.model.kill(parts)
+        code = self._call("POST", "/v1/container/kill", parts)
+        assert code == self.model.kill(parts)
 
     @rule(number=index, room=st.one_of(st.none(), st.integers(-1, 1)))
     def limit(self, number: int, room: int | None) -> None:

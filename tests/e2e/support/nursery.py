@@ -28,8 +28,8 @@ def serve(orders):
             os.write(1, (errno.errorcode[error.errno] + "\\n").encode())
             continue
         if not child:
-            os.write(1, f"{os.getpid()}\\n".encode())
             signal.pause()
+        os.write(1, f"{child}\\n".encode())  # it may have been ended by now
     os._exit(0)
 
 for line in sys.stdin:
