@@ -5,7 +5,7 @@
  *
  * The kernel asks while it makes a task (security_task_alloc). What is allowed is reserved in group.starting up to the
  * root, so that forks at the same time never come to more than a limit together. In one step it becomes a task at
- * sched_process_fork, or it is given back when the fork fails after all (security_task_free).
+ * task_newtask, or it is given back when the fork fails after all (security_task_free).
  *
  * A child of clone3 with CLONE_INTO_CGROUP begins where the kernel says only later: nobody is asked about it here.
  */

@@ -31,10 +31,14 @@ static __always_inline void leave_task(u64 task, u64 exits)
 		add_tasks(slot, -1, 0, exits);
 }
 
-/* The child's own cgroup counts: clone3 with CLONE_INTO_CGROUP starts it elsewhere than its parent. */
-RAW_TRACEPOINT_PROBE(sched_process_fork)
+/*
+ * A new task, before it runs. Not sched_process_fork: that is of system calls and kernel threads only, and workers of
+ * io_uring are tasks too. The idle tasks are made at boot. The child's own cgroup counts: clone3 with CLONE_INTO_CGROUP
+ * starts it elsewhere than its parent.
+ */
+RAW_TRACEPOINT_PROBE(task_newtask)
 {
-	u64 child = ctx->args[1];
+	u64 child = ctx->args[0];
 	u32 slot = slot_of_id(task_cgroup_id(child)), reserved = take_starting(child);
 	bool here = reserved == slot, entered = enter_task(child, slot, TASK_FORKED, here ? 1 - STARTING : 1);
 	if (reserved && !(here && entered))

@@ -16,7 +16,9 @@ from tests.kernel.support.running import Running
 from tests.kernel.support.waiting import until
 
 
-@pytest.mark.parametrize("name", ["forks", "nested_forks", "zombie", "leader_gone", "exec_in_thread", "spawned"])
+@pytest.mark.parametrize(
+    "name", ["forks", "nested_forks", "zombie", "leader_gone", "exec_in_thread", "spawned", "io_workers"]
+)
 def test_at_rest(counting: Counting, container: Container, name: str) -> None:
     """Each of workloads/tasks.py that needs nothing else."""
     compare_tasks(counting, container, name)

@@ -53,7 +53,7 @@ REQUIRED_TRACEPOINTS = (
     "cgroup_mkdir",
     "cgroup_rmdir",
     "cgroup_attach_task",
-    "sched_process_fork",
+    "task_newtask",
     "sched_process_exit",
     "mm_page_alloc",
     "mm_page_free",

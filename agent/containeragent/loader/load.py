@@ -57,7 +57,7 @@ KEPT_MAPS = (
 )
 _OWN_MAPS = ("walks", *build.TAIL_CALLS)  # a new set of programs has its own
 _CGROUP_EVENTS = ("cgroup_mkdir", "cgroup_rmdir")
-_TASK_EVENTS = ("sched_process_fork", "sched_process_exit", "cgroup_attach_task")
+_TASK_EVENTS = ("task_newtask", "sched_process_exit", "cgroup_attach_task")
 _RUNNABLE = (
     "adopt_cgroup",
     "forget_cgroup",

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+from tests.kernel.workloads import ring
 from tests.kernel.workloads.resting import Rests, main, rest
 
 STORM = 23 * 43  # both prime: a counter that is off by a factor shows
@@ -150,6 +151,20 @@ def spawned() -> Rests:
     yield rest("ended", tasks={"forks": STORM, "exits": STORM, "num_tasks": 0})
 
 
+def io_workers() -> Rests:
+    """Threads that the kernel starts for io_uring: they are the process's, but no system call forks them."""
+    child = os.fork()
+    if not child:
+        ring.start_workers(FEW)
+        signal.pause()
+    while len(os.listdir(f"/proc/{child}/task")) <= FEW:
+        time.sleep(0.01)
+    yield rest("at work", tasks={"forks": FEW + 1, "exits": 0, "num_tasks": FEW + 1})
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    yield rest("ended", tasks={"forks": FEW + 1, "exits": FEW + 1, "num_tasks": 0})
+
+
 class _CloneArgs(ctypes.Structure):
     """struct clone_args of linux/sched.h."""
 
@@ -226,6 +241,7 @@ if __name__ == "__main__":
         leader_gone,
         exec_in_thread,
         spawned,
+        io_workers,
         into_cgroup,
         storm,
     )
