@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.conftest import IN_GUEST
 from tests.e2e.support import cgroups
 from tests.e2e.support.agent import Agent
 
@@ -15,6 +16,8 @@ from tests.e2e.support.agent import Agent
 _NEED = {"test_kernel_limits.py": {"pids", "memory"}, "test_cpuset.py": {"cpuset"}}
 _there = set((cgroups.mount_point() / "cgroup.controllers").read_text().split())
 collect_ignore = [file for file, needed in _NEED.items() if not needed <= _there]
+# What has nothing to do with a kernel, and would take an emulated guest half an hour.
+collect_ignore += ["test_fuzzed_api.py"] if IN_GUEST else []
 
 MakeAgent = Callable[..., Agent]
 

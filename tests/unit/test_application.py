@@ -64,6 +64,7 @@ class Client:
         assert not isinstance(answer, Handover)
         text = b"".join(answer)
         headers = dict(started[1])
+        assert ("Allow" in headers) is started[0].startswith("405")
         assert headers["Content-Type"] == "application/json" and int(headers["Content-Length"]) == len(text)
         return int(started[0].split()[0]), json.loads(text)
 
@@ -133,6 +134,7 @@ class Client:
         ("GET", "/v1/subsystems", "", "", ("all",)),
         ("POST", "/v1/container/kill", "name=/a", "", ("kill", "/a", CALLER)),
         ("POST", "/v1/detach", "", '{"pids": [7]}', ("detach", [7], CALLER)),
+        ("POST", "/v1/detach", "", '{"pids": [7.0]}', ("detach", [7], CALLER)),  # JSON has one kind of numbers
         ("GET", "/v1/task", "pid=7", "", ("which", 7)),
         ("GET", "/v1/task", "pid=-7", "", ("which", -7)),
     ],
@@ -235,7 +237,7 @@ def test_bad_queries(method: str, path: str, query: str) -> None:
         ("/v1/containers", '{"name": "/a", "parents": null}'),
         *(
             ("/v1/detach", f'{{"pids": {pids}}}')
-            for pids in ("[]", "7", '["7"]', "[true]", "[1.0]", "[2147483648]", "null")
+            for pids in ("[]", "7", '["7"]', "[true]", "[1.5]", "[2147483648]", "null")
         ),
         ("/v1/container/tasks", '{"pids": [7], "move": 1}'),
         *(("/v1/container/attributes", f'{{"attributes": {values}}}') for values in ("null", "{}", '{"a": 1}', "[]")),

@@ -324,7 +324,7 @@ def test_others_tasks_are_not_ended(made: Service) -> None:
 def test_kill_and_tasks(made: Service) -> None:
     """Of one that exists; the root is not killed."""
     assert made.membership.kill("/web", ROOT) == 2 and made.membership.tasks("/web") == [11]
-    assert code(made.membership.kill, "/", ROOT) == "EINVAL" and code(made.membership.kill, "/none", ROOT) == "ENOENT"
+    assert code(made.membership.kill, "/", ROOT) == "EBUSY" and code(made.membership.kill, "/none", ROOT) == "ENOENT"
     assert code(made.membership.tasks, "/none") == "ENOENT"
 
 

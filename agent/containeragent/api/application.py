@@ -19,7 +19,7 @@ from containeragent.api import openapi
 from containeragent.api.streams import Handover, Streams
 from containeragent.cgroups import names
 from containeragent.containers.caller import Caller
-from containeragent.containers.ranking import SORTS, Wanted
+from containeragent.containers.ranking import MOST_ROWS, SORTS, Wanted
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
@@ -45,7 +45,7 @@ STATUS = {
     "ENOSPC": "507 Insufficient Storage",
 }
 _RELEASE = ("notify_on_release", "remove_on_release")  # keys of a body
-_DEFAULT_ROWS, _MOST_ROWS = 100, 100_000
+_DEFAULT_ROWS = 100
 _FAILED = "500 Internal Server Error"
 
 
@@ -81,8 +81,8 @@ class Request:
     def most(self) -> int:
         """How many to answer with."""
         most = self.number("limit") if "limit" in self.query else _DEFAULT_ROWS
-        if not 1 <= most <= _MOST_ROWS:
-            raise Refused("EINVAL", f"limit={most} in the query is not between 1 and {_MOST_ROWS}")
+        if not 1 <= most <= MOST_ROWS:
+            raise Refused("EINVAL", f"limit={most} in the query is not between 1 and {MOST_ROWS}")
         return most
 
     def wanted(self) -> Wanted:
@@ -213,7 +213,10 @@ class Application:
         if isinstance(document, Handover):
             return document
         body = json.dumps(document).encode() + b"\n"
-        start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        if status == STATUS["ENOSYS"]:
+            headers.append(("Allow", ", ".join(self._methods(environ["PATH_INFO"]))))  # RFC 9110 asks for it
+        start_response(status, headers)
         return [body]
 
     def _answer(self, environ: dict[str, Any]) -> tuple[str, Any]:
@@ -233,9 +236,12 @@ class Application:
         handler = self._routes.get((method, path))
         if handler:
             return handler
-        if any(path == known for _, known in self._routes):
+        if self._methods(path):
             raise Refused("ENOSYS", f"{path[:80]} has no method {method[:20]}; see /openapi.json")
         raise Refused("ENOENT", f"{path[:80]!r} is not part of the API; see /openapi.json")
+
+    def _methods(self, path: str) -> list[str]:
+        return [method for method, known in self._routes if known == path]
 
 
 def _request(environ: dict[str, Any]) -> Request:
@@ -248,14 +254,23 @@ def _request(environ: dict[str, Any]) -> Request:
     return Request(caller, query, _body(environ), environ.get("containeragent.descriptor"))
 
 
+def _number(text: str) -> float | int:
+    """JSON has one kind of numbers: 7.0 is 7."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 def _body(environ: dict[str, Any]) -> dict[str, Any]:
     if environ["REQUEST_METHOD"] != "POST":
         return {}
-    raw = environ["wsgi.input"].read()
+    try:
+        raw = environ["wsgi.input"].read()
+    except (ValueError, OSError):  # chunks that are none, or too many
+        raise Refused("EINVAL", "the body cannot be read: it is cut off, malformed or too large") from None
     if not raw:
         return {}
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, parse_float=_number)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

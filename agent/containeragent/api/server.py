@@ -6,27 +6,29 @@ In: a WSGI application. Out: a server that runs in threads of its own until it i
 
 from __future__ import annotations
 
+import errno
 import grp
 import json
+import logging
 import os
-import select
 import socket
 import stat
+import sys
 import threading
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
 from cheroot import wsgi
-from cheroot.makefile import MakeFile, StreamWriter
-from cheroot.server import HTTPConnection, HTTPRequest
+from cheroot.server import HTTPRequest
 
+from containeragent.api.connections import BODY_BYTES, HEADER_BYTES, Connection, PatientServer
 from containeragent.api.descriptors import Receiver
 from containeragent.api.streams import Handover
 from containeragent.errors import Refused
 
-_BODY_BYTES = 1 << 20
-_HEADER_BYTES = 16 << 10
+log = logging.getLogger(__name__)
+_BREATH_SECONDS = 1.0
 
 
 class _Request(HTTPRequest):
@@ -61,60 +63,24 @@ class _Gateway(wsgi.Gateway_10):
         self.req.conn.socket.close()
 
 
-class _Writer(StreamWriter):
-    """cheroot's copies what is left after every part that the socket takes."""
-
-    def write(self, val: Any) -> int:
-        """All of it; each part has the connection's timeout."""
-        rest = memoryview(val)
-        while rest:
-            rest = rest[self.raw.write(rest) or 0 :]
-        return len(val)
-
-
-class Connection(HTTPConnection):
-    """One client's."""
-
-    def __init__(self, server: Any, sock: Any, makefile: Any = MakeFile) -> None:
-        super().__init__(server, sock, makefile)
-        self.wfile = _Writer(sock, "wb", self.wbufsize)
-
-    RequestHandlerClass = _Request
-
-
-class _ReceivingConnection(Connection):
-    """Takes open files too."""
-
-    def __init__(self, server: Any, sock: socket.socket, makefile: Callable[..., Any] = MakeFile) -> None:
-        super().__init__(server, sock, makefile)
-        self.receiver = Receiver(sock)
-        self.rfile = makefile(self.receiver, "rb", self.rbufsize)
-
-    def close(self) -> None:
-        """The connection, and what came and was not asked for."""
-        self.receiver.drop()
-        super().close()
-
-
-class Server(wsgi.Server):
+class Server(PatientServer):
     """A cheroot server with bounded requests that starts and stops in one call each."""
 
-    ConnectionClass = Connection
-    max_request_header_size = _HEADER_BYTES
-    max_request_body_size = _BODY_BYTES
+    ConnectionClass: type[Connection] = Connection
+    RequestClass = _Request
+    max_request_header_size = HEADER_BYTES
+    max_request_body_size = BODY_BYTES
 
     def __init__(self, address: Any, application: Any, threads: int, **more: Any) -> None:
         super().__init__(address, application, numthreads=threads, server_name="containeragent", **more)
         self._thread: threading.Thread | None = None
 
-    def process_conn(self, conn: Any) -> None:
-        """A connection on which nothing came yet waits with those that are kept alive, not in a worker."""
-        poller = select.poll()
-        poller.register(conn.socket, select.POLLIN)
-        if conn.rfile.has_data() or poller.poll(0):
-            super().process_conn(conn)
-        else:
-            self.put_conn(conn)
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        """What cheroot has to say, on one line with its level."""
+        error = sys.exc_info()[1]
+        log.log(level, "%s%s", " ".join(str(msg).split()), f": {error!r}" if traceback else "")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            time.sleep(_BREATH_SECONDS)  # it is tried again at once, in vain
 
     def start_serving(self) -> None:
         """Bind, and serve in a thread."""
@@ -129,13 +95,30 @@ class Server(wsgi.Server):
             self._thread.join(timeout=5)
 
 
+class _ReceivingConnection(Connection):
+    """Takes open files too."""
+
+    def __init__(self, server: Any, sock: socket.socket, makefile: Any = None) -> None:
+        super().__init__(server, sock, makefile)
+        self.receiver = Receiver(sock)
+
+    def receive_into(self, buffer: bytearray) -> int:
+        """With what comes along."""
+        return self.receiver.recv_into(buffer)
+
+    def close(self) -> None:
+        """The connection, and what came and was not asked for."""
+        self.receiver.drop()
+        super().close()
+
+
 class UnixServer(Server):
     """On a Unix socket that root, and the members of one group, may use; it tells the application who asks."""
 
     ConnectionClass = _ReceivingConnection
 
     def __init__(self, path: Path, group: str, application: Any) -> None:
-        super().__init__(str(path), application, threads=4, peercreds_enabled=True, request_queue_size=64)
+        super().__init__(str(path), application, threads=4, peercreds_enabled=True, request_queue_size=1024)
         self.gateway = _Gateway
         self._group = group
 

@@ -12,9 +12,7 @@ OWN = (LEAF, AGENT)
 COMPONENT_BYTES = 255  # NAME_MAX
 _NAME_BYTES = 3072  # so that the path with the mount point and a control file stays below PATH_MAX
 # Controllers of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst): their control files begin with these words.
-_CONTROLLERS = frozenset(
-    "cpu cpuset io memory hugetlb pids rdma misc irq perf_event dmem debug devices freezer".split()
-)
+CONTROLLERS = frozenset("cpu cpuset io memory hugetlb pids rdma misc irq perf_event dmem debug devices freezer".split())
 
 
 def _refuse(name: str, why: str) -> Refused:
@@ -39,7 +37,7 @@ def _check_component(name: str, part: str) -> None:
     if part.startswith("-"):
         raise _refuse(name, "a component begins with a dash")
     word, dot, _ = part.partition(".")
-    if dot and (word == "cgroup" or word in _CONTROLLERS):
+    if dot and (word == "cgroup" or word in CONTROLLERS):
         raise _refuse(name, f"cgroup v2 reserves names that begin with {word}.")
 
 

@@ -90,7 +90,7 @@ class Membership:
         """SIGKILL to everything in a container and below; how many processes there were."""
         parts = names.parse(name)
         if not parts:
-            raise Refused("EINVAL", "the container / is not killed as a whole; name the containers to kill")
+            raise Refused("EBUSY", "the container / is not killed as a whole; name the containers to kill")
         try:
             return self.kill_all(parts, caller)
         finally:

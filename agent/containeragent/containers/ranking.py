@@ -19,6 +19,7 @@ from containeragent.counters.snapshot import UNKNOWN, Column, Snapshot
 from containeragent.workloads.patterns import Workload
 
 SORTS = ("memory", "anon", "file", "tasks", "forks", "name")
+MOST_ROWS = 100_000  # that can be asked for
 _RATE_SECONDS = 1.0  # forks are ranked by what was started since a reading at least so long ago
 _STALE_SECONDS = 300.0
 

@@ -19,7 +19,7 @@ from containeragent.errors import Refused
 T = TypeVar("T")
 MOST_TASKS = 1 << 22  # PID_MAX_LIMIT of include/linux/threads.h: more there cannot be
 MOST_PAGES = 1 << 50
-_MOST_SECONDS = 365 * 86400
+MOST_SECONDS = 365 * 86400
 _UNITS = {unit: 1024 ** (power + 1) for power, unit in enumerate("KMGTPE")}
 
 
@@ -180,7 +180,7 @@ def read_seconds(value: object) -> float | None:
         value = float(value[:30])
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise _refuse("kill-after", value, "is neither seconds (30, 0.5) nor never")
-    if not 0 <= value <= _MOST_SECONDS:
+    if not 0 <= value <= MOST_SECONDS:
         raise _refuse("kill-after", value, "is not between 0 seconds and a year; write never for no end")
     return float(value)
 

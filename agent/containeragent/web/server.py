@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP server of the metrics address, with TLS and passwords where a web configuration file asks for them.
 
-A handshake is made by a worker when the client has sent something, so that one that is silent holds nobody up.
+A handshake goes on as its parts come, so that a client that is silent holds nobody up.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import logging
 import os
 import socket
 import ssl
-from typing import Any
 
 from cheroot import errors
-from cheroot.makefile import StreamReader, StreamWriter
 from cheroot.ssl import Adapter
 
-from containeragent.api.server import Connection, Server, address_of
+from containeragent.api.connections import Connection
+from containeragent.api.server import Server, address_of
 from containeragent.errors import Refused
 from containeragent.web import tls
 from containeragent.web.guard import Application, Guard
@@ -53,36 +52,39 @@ class _Tls(Adapter):
         """For WSGI."""
         return {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
-    def makefile(self, sock: ssl.SSLSocket, mode: str = "r", bufsize: int = -1) -> Any:
-        """As cheroot's own."""
-        return (StreamReader if "r" in mode else StreamWriter)(sock, mode, bufsize)
+    def makefile(self, sock: ssl.SSLSocket, mode: str = "r", bufsize: int = -1) -> None:
+        """A connection makes its own."""
 
 
 class _TlsConnection(Connection):
     is_shaken = False
 
-    def communicate(self) -> bool:
+    def next_step(self) -> str:
         """The handshake when the client has begun it; its requests later."""
         if self.is_shaken:
-            return bool(super().communicate())  # type: ignore[no-untyped-call]
+            return super().next_step()
         try:
             self.socket.do_handshake()
             config, _ = self.server.web.now()
             self.is_shaken = tls.is_allowed(self.socket.getpeercert(), config.tls.client_allowed_sans)
+        except ssl.SSLWantReadError:
+            return "read"
+        except ssl.SSLWantWriteError:
+            return "write"
         except ssl.SSLError as error:
             log.debug("no TLS with %s: %s", self.remote_addr, error)
             if error.reason == "HTTP_REQUEST":
                 os.write(self.socket.fileno(), _PLAIN)
         except (OSError, Refused) as error:
             log.debug("no TLS with %s: %s", self.remote_addr, error)
-        return self.is_shaken
+        return super().next_step() if self.is_shaken else "end"
 
 
 class _TlsServer(Server):
     ConnectionClass = _TlsConnection
 
     def __init__(self, address: tuple[str, int], application: Application, web: Web) -> None:
-        super().__init__(address, application, threads=_THREADS, request_queue_size=16)
+        super().__init__(address, application, threads=_THREADS, request_queue_size=128)
         self.web = web
         self.ssl_adapter = _Tls(web)
 
@@ -91,8 +93,8 @@ def server(address: str, application: Application, web: Web | None) -> Server:
     """On HOST:PORT."""
     place = address_of(address)
     if web is None:
-        return Server(place, application, threads=_THREADS, request_queue_size=16)
+        return Server(place, application, threads=_THREADS, request_queue_size=128)
     guarded = Guard(web, application)
     if web.has_tls:
         return _TlsServer(place, guarded, web)
-    return Server(place, guarded, threads=_THREADS, request_queue_size=16)
+    return Server(place, guarded, threads=_THREADS, request_queue_size=128)

@@ -45,6 +45,7 @@ class Agent:
         self.log = self.folder / "log"
         self.options = options
         self.without: tuple[str, ...] = ()  # capabilities, as setpriv(1) calls them
+        self.within: tuple[str, ...] = ()  # a command that runs it: unshare(1), prlimit(1)
         self.packages: tuple[Path, ...] = ()  # folders with packages that are installed for it
         self.process: subprocess.Popen[bytes] | None = None
         self._whole: list[str] = []  # what was pinned after the first start
@@ -71,7 +72,8 @@ class Agent:
         if not self.without:
             self.take_spares()
         with self.log.open("ab") as log:
-            line = command.without(self.without, command.module("containeragent", "run", *self.run_options()))
+            run = command.module("containeragent", "run", *self.run_options())
+            line = [*self.within, *command.without(self.without, run)]
             self.process = subprocess.Popen(
                 line, stderr=log, stdout=log, env=command.environment(*self.packages), cwd="/"
             )

@@ -3,15 +3,34 @@
 
 from __future__ import annotations
 
-from containeragent.api.openapi.words import BOOLEAN, STRING, WHOLE, Schema, an_object
+from containeragent.api.openapi.words import BOOLEAN, NAME, NO_MORE, STRING, TASK, Schema, an_object
+from containeragent.limits.model import MOST_PAGES, MOST_SECONDS, MOST_TASKS
 
 _LIMITS: Schema = {
-    "task_limit": {"type": ["integer", "string", "null"], "description": "tasks; null or max: no limit"},
-    "page_limit": {
-        "type": ["integer", "string", "null"],
-        "description": "pages, or bytes with a unit (100M); null or max: no limit",
+    "task_limit": {
+        "anyOf": [
+            {"type": "integer", "minimum": 0, "maximum": MOST_TASKS},
+            {"type": "string", "pattern": "^(max|[0-9]{1,6})$"},
+            {"type": "null"},
+        ],
+        "description": "tasks; null or max: no limit",
     },
-    "kill_after": {"type": ["number", "string", "null"], "description": "seconds; null or never: not at all"},
+    "page_limit": {
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": MOST_PAGES},
+            {"type": "string", "pattern": "^(max|[1-9][0-9]{0,14}|([1-9][0-9]{2,8}K|[1-9][0-9]{0,5}[MGT])(iB)?)$"},
+            {"type": "null"},
+        ],
+        "description": "pages, or bytes with a unit (100M), of a page at least; null or max: no limit",
+    },
+    "kill_after": {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": MOST_SECONDS},
+            {"type": "string", "pattern": "^(never|[0-9]{1,7}(\\.[0-9]{1,9})?)$"},
+            {"type": "null"},
+        ],
+        "description": "seconds; null or never: not at all",
+    },
     "dry_run": BOOLEAN,
 }
 _RELEASE: Schema = {
@@ -22,16 +41,19 @@ _RELEASE: Schema = {
     "remove_on_release": {"type": ["boolean", "null"], "description": "remove it instead"},
 }
 
+_NEW: Schema = {"name": NAME, "parents": {"type": "boolean", "default": False}, **_LIMITS, **_RELEASE}
+
 BODIES: Schema = {
-    "NewContainer": an_object(
-        {"name": STRING, "parents": {"type": "boolean", "default": False}, **_LIMITS, **_RELEASE}, required=["name"]
-    ),
-    "Limits": an_object(_LIMITS, required=[], about="What is not named stays."),
-    "Release": an_object(_RELEASE, required=[], about="Flags; null or absent is as it is."),
-    "NewName": an_object({"to": {"type": "string", "description": "below the same parent", "examples": ["/web2"]}}),
+    "NewContainer": an_object(_NEW, required=["name"]) | NO_MORE,
+    "Limits": an_object(_LIMITS, required=[], about="What is not named stays.") | NO_MORE,
+    "Release": {
+        **an_object(_RELEASE, required=[], about="Flags; null or absent is as it is."),
+        "anyOf": [{"required": [flag], "properties": {flag: BOOLEAN}} for flag in _RELEASE],
+    },
+    "NewName": an_object({"to": {**NAME, "description": "below the same parent", "examples": ["/web2"]}}),
     "Tasks": an_object(
         {
-            "pids": {"type": "array", "minItems": 1, "items": WHOLE},
+            "pids": {"type": "array", "minItems": 1, "items": {**TASK, "minimum": 0, "description": "0 is the caller"}},
             "move": {
                 "type": "boolean",
                 "default": True,

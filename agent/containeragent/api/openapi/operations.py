@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from containeragent.api.openapi.words import (
     BOOLEAN,
+    NAME,
     STRING,
+    TASK,
     WHOLE,
     Schema,
     many,
@@ -13,9 +15,12 @@ from containeragent.api.openapi.words import (
     parameter,
     reference,
 )
-from containeragent.containers.ranking import SORTS
+from containeragent.containers.ranking import MOST_ROWS, SORTS
 
-_CONTAINER, _NAME = reference("Container"), parameter("name", STRING, required=True)
+_CONTAINER, _NAME = reference("Container"), parameter("name", NAME, required=True)
+# Cgroups that others made may have any name; it is the path under the cgroup2 mount.
+_ANY_NAME: Schema = {"type": "string", "minLength": 1, "description": "of a container, or the path of another cgroup"}
+_MOST = parameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS})
 _ALL = parameter("all", BOOLEAN)
 
 
@@ -37,7 +42,7 @@ def _of_many() -> Schema:
         "The first containers in an order: the most first, or names from a to z",
         reference("Top"),
         parameter("sort", {"enum": list(SORTS)}),
-        parameter("limit", WHOLE),
+        _MOST,
         parameter("filter", STRING),
         parameter("tree", BOOLEAN),
         _ALL,
@@ -47,7 +52,7 @@ def _of_many() -> Schema:
         "The first names, in order, that begin with prefix",
         many(STRING),
         parameter("prefix", STRING),
-        parameter("limit", WHOLE),
+        _MOST,
         _ALL,
     )
     make = operation("create_container", "Make a container", _CONTAINER, body="NewContainer", status="201")
@@ -59,7 +64,12 @@ def _of_many() -> Schema:
 
 
 def _of_one() -> Schema:
-    show = operation("show_container", "A container, or the last gone of that name", _CONTAINER, _NAME)
+    show = operation(
+        "show_container",
+        "A container, or the last gone of that name",
+        _CONTAINER,
+        parameter("name", _ANY_NAME, required=True),
+    )
     remove = operation(
         "remove_container", "Remove a container", reference("Removed"), _NAME, parameter("recursive", BOOLEAN)
     )
@@ -105,7 +115,7 @@ def _of_tasks() -> Schema:
     listed = operation("list_tasks", "Its task ids", tasks, _NAME, parameter("stats", BOOLEAN))
     attach = operation("attach_tasks", "Move tasks into it", reference("Attached"), _NAME, body="Tasks")
     detach = operation("detach_tasks", "Move tasks out of their containers", reference("Detached"), body="Tasks")
-    which = operation("find_task", "A task's container", reference("Place"), parameter("pid", WHOLE, required=True))
+    which = operation("find_task", "A task's container", reference("Place"), parameter("pid", TASK, required=True))
     return {
         "/v1/container/tasks": {"get": listed, "post": attach},
         "/v1/detach": {"post": detach},
@@ -118,12 +128,12 @@ def _of_the_agent() -> Schema:
         "list_events",
         "The newest events, newest last; with follow, those to come as lines of JSON",
         many(reference("Event")),
-        parameter("container", STRING),
-        parameter("since", WHOLE),
+        parameter("container", NAME),
+        parameter("since", {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}),
         parameter("follow", BOOLEAN),
     )
     audit = operation(
-        "audit", "Our counters beside the kernel's", many(reference("Audit")), parameter("name", STRING), _ALL
+        "audit", "Our counters beside the kernel's", many(reference("Audit")), parameter("name", _ANY_NAME), _ALL
     )
     return {
         "/v1/events": {"get": events},

@@ -6,11 +6,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from containeragent.cgroups.names import CONTROLLERS
+
 Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
 BOOLEAN: Schema = {"type": "boolean"}
 ANYTHING: Schema = {"type": "object", "additionalProperties": True}
+# A container's name (cgroups/names.py); JSON Schema has no word for its bytes: 255 a component, 3072 together.
+_PART = rf"(?!-|\.\.?(?:/|$)|(?:cgroup|{'|'.join(sorted(CONTROLLERS))})\.)[^/\x00-\x1f\x7f-\x9f]{{1,255}}"
+NAME: Schema = {"type": "string", "pattern": rf"^(?:/|/?{_PART}(?:/{_PART})*)$", "examples": ["/web/db"]}
+NO_MORE: Schema = {"additionalProperties": False}
+# A task id (PID_MAX_LIMIT is below).
+TASK: Schema = {"type": "integer", "minimum": 1, "maximum": (1 << 31) - 1}
 # Unknown is null.
 NUMBER: Schema = {"type": ["integer", "null"]}
 FRACTION: Schema = {"type": ["number", "null"]}
