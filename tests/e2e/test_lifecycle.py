@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
+import pytest
+
+from containeragent.cgroups.root import MOST_LEVELS
 from tests.e2e.support import cgroups, command
 from tests.e2e.support.agent import Agent
 from tests.e2e.support.processes import PYTHON, SLEEP, inside, running
@@ -170,3 +174,26 @@ def test_many_at_once_keep_their_own_numbers(agent: Agent) -> None:
         thread.join()
     assert {name: agent.show(name)["forks"] for name in wanted} == wanted
     assert {name: agent.show(name)["exits"] for name in wanted} == {name: forks + 1 for name, forks in wanted.items()}
+
+
+def test_nested_as_deep_as_can_be(fresh: Agent) -> None:
+    """Whoever owns a container may nest cgroups in it; the kernel ends that before nobody can end or remove it."""
+    at, depth = os.open(fresh.create("web"), os.O_RDONLY), 1
+    with pytest.raises(BlockingIOError):  # EAGAIN, of cgroup.max.depth
+        while depth < 2000:
+            os.mkdir("d", dir_fd=at)
+            below = os.open("d", os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at, depth = below, depth + 1
+    assert depth == MOST_LEVELS
+    with running(SLEEP) as sleeper:
+        procs = os.open("cgroup.procs", os.O_WRONLY, dir_fd=at)
+        os.write(procs, str(sleeper.pid).encode())
+        os.close(procs)
+        os.close(at)
+        fresh.restart()
+        assert fresh.ctl("tasks", "web").ok().out.split()[-1] == str(sleeper.pid)
+        fresh.ctl("audit", "web").ok()
+        fresh.ctl("rm", "web", "--recursive").ok()
+        assert sleeper.wait(60) == -signal.SIGKILL
+    assert fresh.names() == []

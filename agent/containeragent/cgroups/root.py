@@ -8,6 +8,7 @@ agent's own, when systemd delegated it (Delegate=yes sets an extended attribute)
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from containeragent.cgroups.names import AGENT
 from containeragent.errors import Refused
 from containeragent.host import cgroup2
 
+log = logging.getLogger(__name__)
+
 DEFAULT = "containers"
+MOST_LEVELS = 256  # below it: whoever owns a container could nest cgroups until nobody can walk or remove them
+_DEPTH = "cgroup.max.depth"
 # In the environment, from deploy/systemd/containeragent.service: a path under the mount.
 SERVICE = "CONTAINERAGENT_CONTAINERS_CGROUP"
 _DELEGATED = ("trusted.delegate", "user.delegate")  # systemd.resource-control(5), Delegate=
@@ -75,8 +80,20 @@ def check_held(root: Path) -> None:
 def find(mount: Path, wanted: Path | None) -> Path:
     """The cgroup root, made if it is missing."""
     if wanted is None:
-        return _of_service(mount) or _own(mount) or _made(mount, mount / DEFAULT)
-    return _made(mount, wanted)
+        root = _of_service(mount) or _own(mount) or _made(mount, mount / DEFAULT)
+    else:
+        root = _made(mount, wanted)
+    _bound_depth(root)
+    return root
+
+
+def _bound_depth(root: Path) -> None:
+    """A bound that somebody has set stays."""
+    try:
+        if (root / _DEPTH).read_text() == "max\n":
+            (root / _DEPTH).write_text(str(MOST_LEVELS))
+    except OSError as error:
+        log.warning("containers can be nested without end: %s cannot be set: %s", root / _DEPTH, error.strerror)
 
 
 def _made(mount: Path, root: Path) -> Path:
