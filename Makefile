@@ -2,14 +2,16 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-test run test check lint units format test-vm vm vm-shell bench install uninstall \
-	lock clean
+.PHONY: help setup setup-dev setup-test run test check lint units format test-vm vm vm-shell bench chaos soak install \
+	uninstall lock clean
 
 PYTHON := .venv/bin/python
 # Options of the agent, of pytest and of the benchmark: make run ARGS="--engine tracepoint"
 ARGS :=
 # Of the guest: make vm KERNEL=6.1 ARGS="tests/kernel -k anon"
 KERNEL := 6.12
+CHAOS := 100:23
+SOAK := 1200:2000
 PREFIX := /usr/local
 DESTDIR :=
 UV := uv==0.13.9
@@ -75,6 +77,12 @@ format: setup-dev ## lay every source file out as check wants it
 
 bench: setup ## measure the cost of counting and of reading, beside peers (as root)
 	@exec $(PYTHON) -m bench $(ARGS)
+
+chaos: setup-dev ## kill the agent a hundred times in storms: CHAOS=KILLS:SEED (as root, ten minutes)
+	CONTAINERAGENT_CHAOS=$(CHAOS) $(PYTHON) -m pytest -q tests/e2e/test_chaos.py
+
+soak: setup-dev ## 2 000 containers come and go in 20 minutes: SOAK=SECONDS:CONTAINERS (as root)
+	CONTAINERAGENT_SOAK=$(SOAK) $(PYTHON) -m pytest -q -s tests/e2e/test_soak.py
 
 install: setup ## install under PREFIX (/usr/local) with systemd units; with DESTDIR, for a package (as root)
 	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) deploy/install.sh install

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Containers come and go for long: the agent stays as small as it was, every slot comes back, no count is off.
+
+`make soak` has 2 000 in 20 minutes; CONTAINERAGENT_SOAK is for how many seconds, and how many.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from tests.e2e.support import cgroups
+from tests.e2e.support.agent import Agent
+from tests.e2e.support.footprint import Footprint, footprint
+from tests.e2e.support.http import scrape
+from tests.e2e.support.processes import PYTHON, inside
+from tests.e2e.support.waiting import until
+
+SECONDS, CONTAINERS = (int(word) for word in os.environ.get("CONTAINERAGENT_SOAK", "15:60").split(":"))
+FORKS = 23
+# Forks, 1 MiB of its own, and a file of 256 KiB in tmpfs that goes before it does.
+WORK = """
+import mmap, os
+memory = mmap.mmap(-1, 1 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for at in range(0, len(memory), 4096): memory[at] = 1
+os.write(os.memfd_create("x"), bytes(256 << 10))
+for _ in range(23): os.waitpid(os.fork() or os._exit(0), 0)
+"""
+_LOST = ("containeragent_events_lost_total", "containeragent_slots_exhausted_total")
+
+
+def _one(agent: Agent, number: int) -> None:
+    """A container's life: every third is made and removed behind the agent's back, every third is left in a hurry."""
+    name = f"soak-{number}"
+    folder = agent.path(name)
+    if number % 3 == 1:
+        folder.mkdir()
+    else:
+        agent.create(name)
+    with inside(folder, [*PYTHON, WORK]) as work:
+        if number % 3 == 2:
+            agent.api.call("DELETE", "/v1/container", {"name": name, "recursive": "true"})
+            return
+        assert work.wait(60) == 0
+    if number % 3 == 1:
+        cgroups.remove(folder)
+    else:
+        assert agent.api.call("DELETE", "/v1/container", {"name": name}).status == 200
+
+
+def _spare_slots(agent: Agent) -> int:
+    """Those in use that belong to no cgroup; others make cgroups meanwhile."""
+    slots = agent.api.call("GET", "/v1/doctor").document["slots"]
+    return int(slots["used"]) - 1 - len(cgroups.folders(cgroups.mount_point()))
+
+
+def _soak(agent: Agent) -> list[Footprint]:
+    """At an even pace; what the agent took after each tenth."""
+    begin, found = time.monotonic(), []
+    for number in range(CONTAINERS):
+        _one(agent, number)
+        if number % 20 == 0:
+            scrape(agent.address)
+        if (number + 1) % (CONTAINERS // 10) == 0:
+            found.append(footprint(agent.pid))
+            print(f"{number + 1} containers, {time.monotonic() - begin:.0f} s: {found[-1]}", flush=True)
+        time.sleep(max(0.0, begin + (number + 1) * SECONDS / CONTAINERS - time.monotonic()))
+    return found
+
+
+def test_many_come_and_go(fresh: Agent) -> None:
+    """To rest after the last: nothing of them is left anywhere."""
+    found = _soak(fresh)
+    assert fresh.names() == []
+    assert found[-1].anon_kib < found[2].anon_kib + 2048, found
+    assert found[-1].descriptors <= found[2].descriptors + 3 and found[-1].threads <= found[2].threads + 2, found
+    until(lambda: _spare_slots(fresh), lambda spare: spare <= 0, "slots of what is gone", 120)
+    whole = [number for number in range(CONTAINERS) if number % 3 != 2]
+    total = fresh.show("/")
+    # Every task was born elsewhere and came in, or was forked here; all have ended here.
+    assert total["forks"] >= FORKS * len(whole) and total["exits"] == total["forks"] + CONTAINERS, total
+    audited = fresh.api.call("GET", "/v1/audit", {"name": "/"}).document[0]["counters"]
+    assert not [one for one in audited if one["difference"] and not one["moving"]], audited
+    lost = [line for line in scrape(fresh.address)[0].splitlines() if line.startswith(_LOST)]
+    assert lost and all(float(line.split()[-1]) == 0 for line in lost), lost
