@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-test run test check lint units format test-vm vm vm-shell bench chaos soak install \
-	uninstall lock clean
+.PHONY: help setup setup-dev setup-test run test check lint units docs format test-vm vm vm-shell bench chaos soak \
+	install uninstall lock clean
 
 PYTHON := .venv/bin/python
 # Options of the agent, of pytest and of the benchmark: make run ARGS="--engine tracepoint"
@@ -40,11 +40,11 @@ run: setup ## set up what is missing and run the agent in the foreground (as roo
 GUEST_TESTS := tests/guest
 
 # Of a part, as ARGS names it, there is no run in guests: that is make vm.
-test: lint $(if $(ARGS),,setup-test) ## set up what is missing, then run the checks and every test, here and in guests (as root)
+test: lint docs $(if $(ARGS),,setup-test) ## set up what is missing, then run the checks and every test, here and in guests (as root)
 	$(PYTHON) -m pytest -q -ra $(ARGS)
 	$(if $(ARGS),,$(PYTHON) -m tests.vm test -- $(GUEST_TESTS))
 
-check: lint ## the fast part: lint, types, layout, unit tests
+check: lint docs ## the fast part: lint, types, layout, documentation, unit tests
 	$(PYTHON) -m pytest -q tests/unit $(ARGS)
 
 lint: setup-dev units
@@ -69,6 +69,9 @@ units: setup-dev
 	for unit in deploy/systemd/*.service deploy/systemd/*.slice; do \
 		sed 's,/usr/local/bin/,$(CURDIR)/.venv/bin/,' $$unit > build/units/$${unit##*/}; done; \
 	systemd-analyze --man=no verify build/units/*; }
+
+docs: setup-dev ## build the documentation into build/docs; a broken link or reference is an error
+	@$(PYTHON) -m sphinx -W --keep-going -q -E -b html docs build/docs
 
 format: setup-dev ## lay every source file out as check wants it
 	.venv/bin/ruff check --quiet --fix --select I

@@ -36,26 +36,6 @@ def files(counting: Counting) -> Iterator[ChargedFiles]:
     source.close()
 
 
-@contextlib.contextmanager
-def mounted(script: str, folder: Path) -> Iterator[Path]:
-    """Run a script in a folder, in a mount namespace of its own; the folder as it is seen there."""
-    line = ["unshare", "--mount", "sh", "-e", "-c", f"{script}\necho\nexec sleep 1000"]
-    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout and process.stdout.readline()
-            yield Path(f"/proc/{process.pid}/root{folder}")
-        finally:
-            process.kill()
-
-
-@pytest.fixture
-def huge_folder(tmpfs_folder: Path) -> Iterator[Path]:
-    """On tmpfs that takes huge pages."""
-    (tmpfs_folder / "huge").mkdir()
-    with mounted("mount -t tmpfs -o huge=always none huge", tmpfs_folder) as root:
-        yield root / "huge"
-
-
 @pytest.fixture(params=["disk_folder", "tmpfs_folder"])
 def folder(request: pytest.FixtureRequest) -> Path:
     """On each of two file systems."""
@@ -119,7 +99,7 @@ def counts(counting: Counting, container: Container, file: int, shmem: int = 0) 
 
 def shmem_of(path: Path, pages: int) -> int:
     """tmpfs is shared memory too."""
-    return pages if "/dev/shm/" in str(path) else 0
+    return pages if str(path).startswith("/dev/shm") else 0
 
 
 def test_from_the_next_page_on(
@@ -357,9 +337,15 @@ def overlay(disk_folder: Path) -> Iterator[Path]:
     script = """
         mount -t tmpfs none upper && mkdir upper/files upper/work
         mount -t overlay none -o lowerdir=lower,upperdir=upper/files,workdir=upper/work top
+        echo && exec sleep 1000
     """
-    with mounted(script, disk_folder) as root:
-        yield root / "top"
+    line = ["unshare", "--mount", "sh", "-e", "-c", script]
+    with subprocess.Popen(line, cwd=disk_folder, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            yield Path(f"/proc/{process.pid}/root{disk_folder}/top")
+        finally:
+            process.kill()
 
 
 def test_overlay(
@@ -387,24 +373,3 @@ def test_overlay(
     counts(counting, other, 0)
     known = files.cached(files.entries()[0])
     assert known and known.pages == PAGES
-
-
-def test_huge_pages(counting: Counting, files: ChargedFiles, make_container: MakeContainer, huge_folder: Path) -> None:
-    """They move as a whole, also while they are mapped, and their parts go one by one."""
-    owner, other, path, pages = make_container("owner"), make_container("other"), huge_folder / "file", 4 * 512
-    inside(other, write(path, pages))
-    counts(counting, other, pages, pages)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as memory:
-        assert sum(memory[at] for at in range(0, len(memory) // 2, PAGE_BYTES)) > 0
-        mapped = counting.pages(other).mapped
-        assert charge(files, path, owner) == pages
-        assert counting.pages(owner).mapped == mapped and counting.pages(other).mapped in (None, 0)
-        counts(counting, owner, pages, pages)
-    os.truncate(path, (pages // 2 + 7) * PAGE_BYTES)
-    counts(counting, owner, pages // 2 + 7, pages // 2 + 7)
-    inside(other, write(path, pages))
-    counts(counting, owner, pages, pages)
-    counts(counting, other, 0)
-    path.unlink()
-    counts(counting, owner, 0)
-    assert counting.pages(owner).mapped in (None, 0)

@@ -46,7 +46,7 @@ DETAILS: dict[str, tuple[str, ...]] = {
     LOST: ("events",),
 }
 
-_PHRASES = {
+PHRASES = {
     CREATED: "created",
     REMOVED: "removed: {reason}",
     RELEASED: "released: nothing is left in it; to do: {action}",
@@ -101,7 +101,7 @@ class Event:
     def message(self) -> str:
         """What happened, for people, on one line."""
         given = dict.fromkeys(DETAILS[self.kind]) | self.details
-        text = _PHRASES[self.kind].format_map({key: _shown(value) for key, value in given.items()})
+        text = PHRASES[self.kind].format_map({key: _shown(value) for key, value in given.items()})
         text = text.replace("removed: removed", "removed", 1)
         return printable(f"{text} (dry run)" if self.details.get("dry_run") else text)
 
