@@ -31,7 +31,7 @@ import os, sys, time
 for _ in range(int(sys.argv[1])):
     begin = time.perf_counter()
     try:
-        child = os.fork() or (time.sleep(60), os._exit(0))
+        child = os.fork() or (time.sleep(5), os._exit(0))
     except BlockingIOError:
         sys.exit("denied")
     os.waitpid(child, 0)

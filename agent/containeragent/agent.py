@@ -47,8 +47,8 @@ from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
 from containeragent.subsystems import assembly
-from containeragent.web.reading import Web
-from containeragent.web.server import server
+from containeragent.web import serving
+from containeragent.web.serving import Serve
 from containeragent.workloads.human_names import HumanNames
 from containeragent.workloads.known import Workloads
 
@@ -68,7 +68,7 @@ def _services(
     bus: Bus,
     *,
     streams: Streams,
-    web: Web | None,
+    metrics_server: Serve,
     stack: contextlib.ExitStack,
 ) -> tuple[list[Server], Rescanner, Sequence[Callable[[], None]]]:
     """Servers to start, the rescanner, and what is to be done now and then."""
@@ -138,7 +138,7 @@ def _services(
         containers, doctor.document(source, lambda: [*limiting.checks(), *registry.checks()]), bus, streams
     )
     api = UnixServer(Path(config.socket), config.socket_group, application)
-    scrape = server(config.metrics_address, scraped, web)
+    scrape = metrics_server(scraped)
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
     return [api, scrape], rescanner, (source.upkeep, limiting.keeper.upkeep, containers.files.upkeep)
 
@@ -177,7 +177,7 @@ def run(config: Config) -> None:
     manager = ServiceManager(os.environ)
     if os.geteuid() and not process.has_capabilities():
         raise Refused("EPERM", "the agent needs root; run it with sudo or as the systemd service")
-    web = Web(Path(config.web_config_file)) if config.web_config_file else None
+    metrics_server = serving.server(config.metrics_address, config.web_config_file)
     process.share_memory()
     process.hurry()  # little to do, but at once: what stops a fork bomb must not wait for it
     stopped = threading.Event()
@@ -196,7 +196,9 @@ def run(config: Config) -> None:
         streams = Streams(bus)
         stack.callback(streams.close)
         root = _root(config)
-        servers, rescanner, upkeep = _services(root, config, source, bus, streams=streams, web=web, stack=stack)
+        servers, rescanner, upkeep = _services(
+            root, config, source, bus, streams=streams, metrics_server=metrics_server, stack=stack
+        )
         for server in servers:
             _start(server)
             stack.callback(server.stop_serving)

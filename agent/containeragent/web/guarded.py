@@ -10,21 +10,22 @@ import logging
 import os
 import socket
 import ssl
+from pathlib import Path
 
 from cheroot import errors
 from cheroot.ssl import Adapter
 
 from containeragent.api.connections import Connection
-from containeragent.api.server import Server, address_of
+from containeragent.api.server import Server
 from containeragent.errors import Refused
 from containeragent.web import tls
 from containeragent.web.guard import Application, Guard
 from containeragent.web.reading import Web
+from containeragent.web.serving import QUEUE, THREADS, Serve
 
 log = logging.getLogger(__name__)
 
 _PLAIN = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
-_THREADS = 4
 
 
 class _Tls(Adapter):
@@ -84,17 +85,19 @@ class _TlsServer(Server):
     ConnectionClass = _TlsConnection
 
     def __init__(self, address: tuple[str, int], application: Application, web: Web) -> None:
-        super().__init__(address, application, threads=_THREADS, request_queue_size=128)
+        super().__init__(address, application, threads=THREADS, request_queue_size=QUEUE)
         self.web = web
         self.ssl_adapter = _Tls(web)
 
 
-def server(address: str, application: Application, web: Web | None) -> Server:
-    """On HOST:PORT."""
-    place = address_of(address)
-    if web is None:
-        return Server(place, application, threads=_THREADS, request_queue_size=128)
-    guarded = Guard(web, application)
-    if web.has_tls:
-        return _TlsServer(place, guarded, web)
-    return Server(place, guarded, threads=_THREADS, request_queue_size=128)
+def server(place: tuple[str, int], web_config_file: Path) -> Serve:
+    """At an address and port."""
+    web = Web(web_config_file)
+
+    def serve(application: Application) -> Server:
+        guarded = Guard(web, application)
+        if web.has_tls:
+            return _TlsServer(place, guarded, web)
+        return Server(place, guarded, threads=THREADS, request_queue_size=QUEUE)
+
+    return serve
