@@ -117,9 +117,12 @@ class _Unsent:
 
     def write(self, data: bytes) -> int:
         """Send what goes at once, keep the rest. For memory's sake wait a little for who takes much."""
-        self.data += data
+        rest = memoryview(data)
+        with contextlib.suppress(*WOULD_BLOCK):
+            while rest and not self.data:  # without a copy, for who takes all of it
+                rest = rest[self._connection.send(rest[:_AT_ONCE_BYTES]) :]
+        self.data += rest
         self.bytes_written += len(data)
-        self.flush()
         while len(self.data) > _WAITED_FOR_BYTES and self.patience_seconds > 0:
             begin = time.monotonic()
             poller = select.poll()
