@@ -10,6 +10,7 @@ from containeragent.errors import Refused
 from containeragent.limits import kernel
 from containeragent.limits.model import (
     MOST_PAGES,
+    MOST_SECONDS,
     MOST_TASKS,
     Hits,
     Kept,
@@ -136,3 +137,25 @@ def test_settings_of_the_kernel() -> None:
     assert [tuple(found.values()) for found in settings.values()] == [
         ("max", "max"), ("1048576", "max"), ("1048576", "1179648"), ("max", "max"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", None, []])
+def test_a_choice_is_true_or_false(value: object) -> None:
+    """What is kept of it later is a truth value for sure."""
+    with pytest.raises(Refused, match="dry_run"):
+        Limits().changed({"dry_run": value}, PAGE)
+
+
+def test_unknown_hits_stay_unknown() -> None:
+    """Whichever side does not know them; the others are added."""
+    assert Hits(1, None).plus(Hits(None, 2)) == Hits(None, None)
+    assert Hits(None, 1).plus(Hits(2, None)) == Hits(None, None)
+    assert Hits(0, 3).plus(Hits(4, 5)) == Hits(4, 8)
+
+
+def test_the_most_there_can_be() -> None:
+    """Tasks as PID_MAX_LIMIT of the kernel, a year, and 4 EiB of pages."""
+    assert (MOST_TASKS, MOST_PAGES * PAGE, MOST_SECONDS) == (4_194_304, 4 << 60, 31_536_000)
+    assert read_seconds(MOST_SECONDS) == MOST_SECONDS
+    with pytest.raises(Refused):
+        read_seconds(MOST_SECONDS + 0.5)

@@ -270,6 +270,16 @@ class PatientServer(wsgi.Server):
         """It is no longer ours."""
         self._open.pop(conn, None)
 
+    def free_descriptors(self) -> None:
+        """No connection can be accepted, and cheroot's loop sees to the others after that only: close who waits.
+
+        In the thread of that loop.
+        """
+        for one in [one for one, waits in list(self._open.items()) if waits]:
+            with contextlib.suppress(KeyError):
+                self._connections._selector.unregister(one.socket.fileno())
+                one.close()
+
     def _make_room(self) -> None:
         """Drop who waited longest while there are too many, or they hold too much."""
         waiting = sorted((one for one, waits in list(self._open.items()) if waits), key=lambda one: one.waits_since)

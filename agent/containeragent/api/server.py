@@ -79,8 +79,10 @@ class Server(PatientServer):
         """What cheroot has to say, on one line with its level."""
         error = sys.exc_info()[1]
         log.log(level, "%s%s", " ".join(str(msg).split()), f": {error!r}" if traceback else "")
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            time.sleep(_BREATH_SECONDS)  # it is tried again at once, in vain
+        no_descriptors = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
+        if no_descriptors and threading.current_thread() is self._thread:
+            self.free_descriptors()
+            time.sleep(_BREATH_SECONDS)  # it is tried again at once
 
     def start_serving(self) -> None:
         """Bind, and serve in a thread."""
