@@ -42,6 +42,7 @@ from containeragent.host import cgroup2, process
 from containeragent.limits.limiting import Limiting
 from containeragent.metrics import assembly as metrics
 from containeragent.metrics.choice import Choice
+from containeragent.metrics.health import Health
 from containeragent.metrics.patterns import wanted
 from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
@@ -138,9 +139,10 @@ def _services(
         containers, doctor.document(source, lambda: [*limiting.checks(), *registry.checks()]), bus, streams
     )
     api = UnixServer(Path(config.socket), config.socket_group, application)
-    scrape = metrics_server(scraped)
+    health = Health(scraped)
+    scrape = metrics_server(health)
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
-    return [api, scrape], rescanner, (source.upkeep, limiting.keeper.upkeep, containers.files.upkeep)
+    return [api, scrape], rescanner, (health.beat, source.upkeep, limiting.keeper.upkeep, containers.files.upkeep)
 
 
 def _publish(bus: Bus, names: Names, kind: str, directories: Parts, **details: Any) -> None:
