@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 
-from bench import idle, netlink, overhead, programs, reading, scraping, starting, waiting
+from bench import idle, neighbours, netlink, overhead, programs, reading, scraping, starting, waiting
 from bench.tables import Table
 from containeragent.errors import Refused
 
@@ -16,6 +16,7 @@ BENCHES = {
     "reading": reading.run,
     "scraping": scraping.run,
     "waiting": waiting.run,
+    "neighbours": neighbours.run,
     "overhead": overhead.run,
     "programs": programs.run,
     "starting": starting.run,

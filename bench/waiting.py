@@ -17,11 +17,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import quantiles
 
 from bench import agents, counting
 from bench.scraping import OPTIONS, PROMETHEUS, scrape
-from bench.tables import Cell, Table
+from bench.tables import Cell, Table, median_p99_max
 from containeragent.host import cgroup2
 from containeragent.loader.load import unload
 
@@ -50,11 +49,11 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _api_ms(path: str) -> list[float]:
-    """How long each of CALLS takes, one after the other on one connection."""
+def api_ms(path: str, calls: int = CALLS) -> list[float]:
+    """How long each call takes, one after the other on one connection."""
     found = []
     with contextlib.closing(_Connection(path)) as connection:
-        for _ in range(CALLS):
+        for _ in range(calls):
             begin = time.perf_counter()
             connection.request("GET", "/v1/task?pid=1")
             connection.getresponse().read()
@@ -98,8 +97,7 @@ def _scraped(address: str) -> Iterator[None]:
 def _row(what: str, when: str, found: list[float]) -> tuple[Cell, ...]:
     if not found:
         return what, when, *["not measured: forks are denied"] * 3
-    cuts = quantiles(found, n=100, method="inclusive")
-    return what, when, cuts[49], cuts[98], max(found)
+    return what, when, *median_p99_max(found)
 
 
 def run(_pairs: int) -> Table:
@@ -115,7 +113,7 @@ def run(_pairs: int) -> Table:
                 for number in range(CONTAINERS):
                     (root / f"container-{number}").mkdir()
                 measures: dict[str, Callable[[], list[float]]] = {
-                    "a call of the API": lambda: _api_ms(api),
+                    "a call of the API": lambda: api_ms(api),
                     "the end of a task beyond a limit": lambda: _limit_ms(api, root / "limited"),
                 }
                 for what, measure in measures.items():
