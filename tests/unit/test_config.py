@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
 from containeragent import config
 from containeragent.config import Config, read
@@ -108,3 +111,46 @@ def test_every_key_has_a_flag_of_the_same_name() -> None:
 
     flags = {parameter.name for parameter in run.params}
     assert flags - {"file"} == {field.name for field in dataclasses.fields(Config)}
+
+
+_KEYS = st.sampled_from([field.name for field in dataclasses.fields(Config)]) | st.text(max_size=8)
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40)
+_ANY = st.recursive(_SCALARS, lambda some: st.lists(some, max_size=3) | st.dictionaries(_KEYS, some, max_size=3))
+
+
+def _toml(value: object) -> str:
+    """Near enough: what is no TOML is tried too."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
+
+
+def _lines(values: Mapping[str, object]) -> list[str]:
+    return [f"{json.dumps(key)} = {_toml(value)}" for key, value in values.items()]
+
+
+@given(st.dictionaries(_KEYS, _ANY, max_size=4).map(_lines))
+def test_anything_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
+    """In one line, whatever the keys have."""
+    file = tmp_path_factory.getbasetemp() / "anything.toml"
+    file.write_text("\n".join(lines), encoding="utf-8", errors="replace")
+    _read_or_refused(file)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    """No TOML, no UTF-8."""
+    file = tmp_path_factory.getbasetemp() / "bytes.toml"
+    file.write_bytes(data)
+    _read_or_refused(file)
+
+
+def _read_or_refused(file: Path) -> None:
+    try:
+        found = read(file, {})
+    except Refused as refused:
+        assert len(refused.message.splitlines()) == 1
+    else:
+        assert isinstance(found, Config)
