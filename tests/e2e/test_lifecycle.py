@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from containeragent.cgroups.names import LEAF
 from containeragent.cgroups.root import MOST_LEVELS
 from tests.e2e.support import cgroups, command
 from tests.e2e.support.agent import Agent
@@ -40,10 +41,10 @@ def test_a_life_in_text(agent: Agent) -> None:
         assert agent.ctl("which", pid).ok().out == f"{pid} /web/db\n"
         assert agent.ctl("tasks", "web").ok().out == f"{pid}\n"
         agent.ctl("detach", pid).ok()
-        assert cgroups.path_of(sleeper.pid) == agent.cgroup
+        assert cgroups.path_of(sleeper.pid).removesuffix("/" + LEAF) == agent.cgroup
         assert agent.ctl("which", pid).ok().out == f"{pid} /\n"
     assert agent.ctl("rm", "web/db").ok() == agent.ctl("rm", "/web").ok()
-    assert cgroups.folders(agent.root) == []
+    assert cgroups.containers(agent.root) == []
 
 
 def test_a_life_in_json(agent: Agent) -> None:
@@ -87,7 +88,8 @@ def test_ls_has_managed_containers_and_all_has_every_cgroup(agent: Agent) -> Non
 def test_numbers_cover_what_is_below_and_local_does_not(agent: Agent) -> None:
     """As pids.current does."""
     agent.create("web")
-    with inside(agent.create("web/db"), SLEEP), inside(agent.path("web"), SLEEP):
+    with inside(agent.create("web/db"), SLEEP), running(SLEEP) as other:
+        agent.ctl("attach", "web", str(other.pid)).ok()
         web = until(lambda: agent.show("/web"), lambda shown: shown["num_tasks"] == 2, "two tasks")
         assert web["local"]["num_tasks"] == 1 and web["local"]["num_anon_pages"] < web["num_anon_pages"]
 

@@ -122,7 +122,7 @@ def test_an_empty_leaf_does_not_keep_its_container(agent: Agent) -> None:
     with inside(folder / LEAF, SLEEP) as sleeper:
         agent.ctl("detach", str(sleeper.pid)).ok()
     agent.ctl("rm", "web").ok()
-    assert cgroups.folders(agent.root) == []
+    assert cgroups.containers(agent.root) == []
 
 
 def test_no_internal_process(agent: Agent) -> None:

@@ -194,7 +194,7 @@ def test_tasks_that_leave(agent: Agent, program: Program) -> None:
             program.ran(*["/left"] * turn)
         (agent.path("left") / "cgroup.procs").write_text(str(sleeper.pid))
         time.sleep(QUIET_SECONDS)
-        (agent.root / "cgroup.procs").write_text(str(sleeper.pid))
+        (cgroups.mount_point() / "cgroup.procs").write_text(str(sleeper.pid))
         program.ran(*["/left"] * 3)
 
 
@@ -203,7 +203,8 @@ def test_nothing_is_released_that_has_children(agent: Agent, program: Program) -
     agent.ctl("create", "--notify-on-release", "top").ok()
     agent.ctl("create", "--no-notify-on-release", "top/one").ok()
     agent.path("top/two").mkdir()
-    run_through(agent.path("top"))
+    with running(SLEEP) as sleeper:  # with controllers for its children, only the agent knows where a task can go
+        agent.ctl("attach", "top", str(sleeper.pid)).ok()
     run_through(agent.path("top/one"))
     agent.ctl("rm", "top/one").ok()
     time.sleep(QUIET_SECONDS)

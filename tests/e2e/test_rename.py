@@ -36,7 +36,8 @@ def test_everything_stays(agent: Agent) -> None:
     """Id, tasks, children, counters, flags; nobody is moved, nothing waits. Only the name is another, everywhere."""
     agent.ctl("create", "--notify-on-release", "--parents", "shop/web/db").ok()
     with inside(agent.path("shop/web/db"), SLEEP) as process:
-        place, before = cgroups.path_of(process.pid), agent.show("/shop/web")
+        place = cgroups.path_of(process.pid)
+        before, _ = until(lambda: [agent.show("/shop/web") for _ in range(2)], lambda two: two[0] == two[1], "rest")
         assert agent.api.call("GET", "/v1/names", {"prefix": "/shop/w"}).document == ["/shop/web", "/shop/web/db"]
         renamed = agent.ctl("--json", "rename", "shop/web", "shop/www").ok().json()
         assert renamed == before | {"name": "/shop/www"} and renamed["num_tasks"] == 1

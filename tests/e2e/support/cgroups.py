@@ -7,6 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from containeragent.cgroups.names import LEAF
 from tests.e2e.support.waiting import until
 
 PROCS = "cgroup.procs"
@@ -32,6 +33,11 @@ def path_of(pid: int) -> str:
 def folders(top: Path) -> list[str]:
     """Everything below a cgroup, sorted."""
     return sorted(os.path.relpath(folder, top) for folder, _, _ in os.walk(top) if folder != str(top))
+
+
+def containers(top: Path) -> list[str]:
+    """The same, without where the agent keeps tasks beside children, which is there once controllers are in use."""
+    return [folder for folder in folders(top) if LEAF not in Path(folder).parts]
 
 
 def empty(top: Path) -> None:
