@@ -80,6 +80,8 @@ def test_many_come_and_go(fresh: Agent) -> None:
     # Every task was born elsewhere and came in, or was forked here; all have ended here.
     assert total["forks"] >= FORKS * len(whole) and total["exits"] == total["forks"] + CONTAINERS, total
     audited = fresh.api.call("GET", "/v1/audit", {"name": "/"}).document[0]["counters"]
-    assert not [one for one in audited if one["difference"] and not one["moving"]], audited
+    # Mapped and active pages are as of the last look, and others map what is left in the page cache.
+    counted = [one for one in audited if one["age_seconds"] is None]
+    assert len(counted) >= 4 and not [one for one in counted if one["difference"] and not one["moving"]], audited
     lost = [line for line in scrape(fresh.address)[0].splitlines() if line.startswith(_LOST)]
     assert lost and all(float(line.split()[-1]) == 0 for line in lost), lost

@@ -203,3 +203,31 @@ def test_what_no_event_tells_is_as_it_was_seen(maps: FakeMaps) -> None:
     maps.state["topology"] += 1
     new = reader.take().reading(109)
     assert new and new.total["mapped"] is None and new.total["anon"] == 0
+
+
+def test_the_highest_of_one_that_is_gone(maps: FakeMaps) -> None:
+    """As snapshots had it; 0 of the next cgroup in its slot, and of one that none had."""
+    reader = maps.reader()
+    maps.rows["alloc_anon"][0, CHILD] = 23
+    reader.take()
+    maps.rows["alloc_anon"][0, CHILD] = 5
+    reader.take()
+    maps.slots[CHILD]["state"] = SLOT_DEAD
+    assert reader.highest_pages(CHILD, 100 + CHILD) == 23
+    assert reader.highest_pages(CHILD, 999) == reader.highest_pages(GONE, 100 + GONE) == 0
+
+
+def test_when_a_cgroup_was_made(maps: FakeMaps) -> None:
+    """Unknown of those that were there before the load."""
+    maps.slots["born_ns"][CHILD] = 1 << 40
+    found = maps.reader().take()
+    born = dict(zip(found.cgroup_ids, found.born_ns.tolist(), strict=True))
+    assert born[100 + CHILD] == 1 << 40 and born[100 + PARENT] == UNKNOWN
+
+
+@pytest.mark.parametrize("knows_mapped", [False, True])
+def test_what_is_from_looks(maps: FakeMaps, knows_mapped: bool) -> None:
+    """Mapped pages only where the programs do not count them."""
+    found = Reader(cast(CounterMaps, maps), knows_mapped).take()
+    assert ("mapped" in found.from_look) is not knows_mapped
+    assert {"active", "files"} <= set(found.from_look)
