@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # setup.sh run|dev|test   Make .venv with what the agent needs (run), with what its checks need too (dev), and install
-#                         what boots guests, and Debian's Prometheus in build/ (test).
+#                         what boots guests, a browser, and Debian's Prometheus in build/ (test).
 # Installs only what is missing, Debian packages among it; in .venv exactly what the lock files say.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -55,6 +55,7 @@ if [[ $wanted == test ]]; then
     for tool in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs git:git curl:curl; do
         PATH=$PATH:/usr/sbin:/sbin type -P "${tool%:*}" > "$log" || packages+=("${tool#*:}")
     done
+    type -P chromium-headless-shell > "$log" || type -P chromium > "$log" || packages+=(chromium-headless-shell)
 fi
 install_packages "${packages[@]}"
 if [[ $wanted == test ]] && ! PATH=$PATH:build/prometheus/usr/bin type -P promtool prometheus > "$log"; then

@@ -44,6 +44,9 @@ from containeragent.metrics import assembly as metrics
 from containeragent.metrics.choice import Choice
 from containeragent.metrics.health import Health
 from containeragent.metrics.patterns import wanted
+from containeragent.page.history import History
+from containeragent.page.rows import Rows
+from containeragent.page.site import Site, Wsgi
 from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
@@ -71,7 +74,7 @@ def _services(
     streams: Streams,
     metrics_server: Serve,
     stack: contextlib.ExitStack,
-) -> tuple[list[Server], Rescanner, Sequence[Callable[[], None]]]:
+) -> tuple[list[Server], Rescanner, list[Callable[[], None]]]:
     """Servers to start, the rescanner, and what is to be done now and then."""
     mount = cgroup2.mount_point()
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
@@ -140,9 +143,16 @@ def _services(
     )
     api = UnixServer(Path(config.socket), config.socket_group, application)
     health = Health(scraped)
-    scrape = metrics_server(health)
+    upkeep = [health.beat, source.upkeep, limiting.keeper.upkeep, containers.files.upkeep]
+    served: Wsgi = health
+    if config.page_containers:
+        history = History(config.page_containers)
+        upkeep.append(functools.partial(history.upkeep, source.snapshot))
+        rows = Rows(source, containers.ranking, history, states=limiting.states, workload_of=workloads.of)
+        served = Site(health, rows)
+    scrape = metrics_server(served)
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
-    return [api, scrape], rescanner, (health.beat, source.upkeep, limiting.keeper.upkeep, containers.files.upkeep)
+    return [api, scrape], rescanner, upkeep
 
 
 def _publish(bus: Bus, names: Names, kind: str, directories: Parts, **details: Any) -> None:

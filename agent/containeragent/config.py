@@ -44,6 +44,7 @@ class Config:
     throttle_max_seconds: float = 8.0
     rescan_percent: float = 0.25
     drift_seconds: int = 300
+    page_containers: int = 2048
     subsystems: str = "all"
     subsystem_seconds: float = 2.0
     release_agent: str = ""
@@ -83,6 +84,9 @@ def _check_numbers(config: Config, where: str) -> None:
         raise Refused("EINVAL", f"{where}: rescan_percent = {config.rescan_percent} is not between 0 and 100")
     if config.drift_seconds < 0:
         raise Refused("EINVAL", f"{where}: drift_seconds = {config.drift_seconds} is negative; 0 turns it off")
+    if not 0 <= config.page_containers <= MOST_SLOTS:
+        shown = f"page_containers = {config.page_containers}"
+        raise Refused("EINVAL", f"{where}: {shown} is not between 0 (no page) and {MOST_SLOTS}")
     if config.series_cap < 1:
         raise Refused("EINVAL", f"{where}: series_cap = {config.series_cap} is not positive")
     if not 0 <= config.metrics_min_age_seconds <= 86400:

@@ -35,6 +35,7 @@ _FLAGS = {
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
     "release_agent": "Program to run when nothing is left in a container that says so, with its name.",
     "drift_seconds": "Seconds from one audit for the metrics to the next; 0: none.",
+    "page_containers": "Containers whose last minutes the page at / of the metrics address shows; 0: no page.",
     "subsystems": "Third-party subsystems in use, in this order; all: those that are installed; none: an empty text.",
     "subsystem_seconds": "How long a call of a third-party subsystem may take.",
 }

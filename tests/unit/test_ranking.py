@@ -12,6 +12,7 @@ import pytest
 from containeragent.cgroups.naming import Names
 from containeragent.containers.ranking import Ranking, Wanted
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
+from containeragent.limits.model import NO_LIMITS, Hits, LimitState
 from containeragent.workloads.patterns import Workload
 from tests.unit.snapshots import snapshot
 
@@ -106,6 +107,35 @@ def test_paths_are_looked_up_when_cgroups_come_or_go(fixture: Fixture) -> None:
     assert fixture.asked == 1
     fixture.names(NOW), fixture.names(NOW)
     assert fixture.asked == 3
+
+
+def test_upwards(fixture: Fixture) -> None:
+    """The least first, unknown last all the same; names from z to a."""
+    assert fixture.names(sort="tasks", upwards=True) == ["/web/db", "/Other", "/web", "/"]
+    assert fixture.names(sort="name", upwards=True) == ["/web/db", "/web", "/Other", "/"]
+    tasks = np.array([UNKNOWN if number == 3 else 1 for number in NOW.cgroup_ids])
+    assert fixture.names(replace(NOW, total={**NOW.total, "tasks": tasks}), sort="tasks", upwards=True)[-1] == "/web"
+
+
+def test_by_limits() -> None:
+    """Hits of both kinds, and the time that it was stopped."""
+    states = {
+        number: LimitState(NO_LIMITS, None, None, hits, hits, stopped)
+        for number, hits, stopped in ((3, Hits(None, 2), 1.0), (4, Hits(3, 1), 0.5), (99, Hits(9, 9), 9.0))
+    }
+    ranking = Ranking(lambda ids: [PATHS[one] for one in ids], Names("/containers"), states_of=lambda _: states)
+    for sort, first in (("hits", ["/web/db", "/web"]), ("throttled", ["/web", "/web/db"])):
+        assert [one.name for one in ranking.pick(NOW, Wanted(sort=sort, limit=2)).containers] == first
+
+
+def test_one_and_the_one_above_all(fixture: Fixture) -> None:
+    """Leaves and what is gone are none."""
+    ranking = fixture.ranking
+    found = [ranking.find(NOW, number) for number in (3, 5, 8, 99)]
+    assert [one and one.name for one in found] == ["/web", None, None, None]
+    whole = [ranking.whole(NOW, everything) for everything in (False, True)]
+    assert [one and one.cgroup for one in whole] == ["/containers", "/"]
+    assert ranking.whole(snapshot((7, 1)), False) is None
 
 
 def test_names_by_their_beginning(fixture: Fixture) -> None:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
 
 from containeragent.api import openapi
+from containeragent.api.query import Query, parsed
 from containeragent.api.streams import Handover, Streams
 from containeragent.cgroups import names
 from containeragent.containers.caller import Caller
-from containeragent.containers.ranking import MOST_ROWS, SORTS, Wanted
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
@@ -45,53 +43,16 @@ STATUS = {
     "ENOSPC": "507 Insufficient Storage",
 }
 _RELEASE = ("notify_on_release", "remove_on_release")  # keys of a body
-_DEFAULT_ROWS = 100
 _FAILED = "500 Internal Server Error"
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, kw_only=True)
+class Request(Query):
     """One request, taken apart."""
 
     caller: Caller
-    query: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] = field(default_factory=dict)
     descriptor: int | None = None  # an open file that came along
-
-    def name(self) -> str:
-        """The container's name in the query."""
-        if "name" not in self.query:
-            raise Refused("EINVAL", "the query has no name; for example ?name=/web")
-        return self.query["name"]
-
-    def flag(self, key: str) -> bool:
-        """A yes-or-no parameter of the query, no when it is missing."""
-        value = self.query.get(key, "false")
-        if value not in ("true", "false"):
-            raise Refused("EINVAL", f"{key}={value!r} in the query is neither true nor false")
-        return value == "true"
-
-    def number(self, key: str) -> int:
-        """A whole number in the query."""
-        value = self.query.get(key, "")
-        if not re.fullmatch("-?[0-9]{1,19}", value):
-            raise Refused("EINVAL", f"{key}={value[:40]!r} in the query is not a whole number")
-        return int(value)
-
-    def most(self) -> int:
-        """How many to answer with."""
-        most = self.number("limit") if "limit" in self.query else _DEFAULT_ROWS
-        if not 1 <= most <= MOST_ROWS:
-            raise Refused("EINVAL", f"limit={most} in the query is not between 1 and {MOST_ROWS}")
-        return most
-
-    def wanted(self) -> Wanted:
-        """Which containers a live view asks for."""
-        sort = self.query.get("sort", SORTS[0])
-        if sort not in SORTS:
-            raise Refused("EINVAL", f"sort={sort[:40]!r} in the query is none of {', '.join(SORTS)}")
-        text = self.query.get("filter", "")
-        return Wanted(sort, self.most(), text, self.flag("tree"), self.flag("all"))
 
     def choice(self, key: str, default: bool) -> bool:
         """A yes-or-no value of the body."""
@@ -246,12 +207,8 @@ class Application:
 
 def _request(environ: dict[str, Any]) -> Request:
     caller = Caller(int(environ["X_REMOTE_PID"]), int(environ["X_REMOTE_UID"]))
-    try:
-        parsed = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, errors="strict", max_num_fields=16)
-        query = {key: values[-1] for key, values in parsed.items()}
-    except ValueError:
-        raise Refused("EINVAL", "the query is not UTF-8, or has too many fields") from None
-    return Request(caller, query, _body(environ), environ.get("containeragent.descriptor"))
+    descriptor = environ.get("containeragent.descriptor")
+    return Request(caller=caller, query=parsed(environ), body=_body(environ), descriptor=descriptor)
 
 
 def _number(text: str) -> float | int:

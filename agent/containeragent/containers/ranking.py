@@ -7,7 +7,7 @@ documents than these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,9 +16,10 @@ import numpy.typing as npt
 from containeragent.cgroups.naming import Names
 from containeragent.containers.view import Container, with_leaf
 from containeragent.counters.snapshot import UNKNOWN, Column, Snapshot
+from containeragent.limits.model import LimitState
 from containeragent.workloads.patterns import Workload
 
-SORTS = ("memory", "anon", "file", "tasks", "forks", "name")
+SORTS = ("memory", "anon", "file", "tasks", "forks", "hits", "throttled", "name")
 MOST_ROWS = 100_000  # that can be asked for
 _RATE_SECONDS = 1.0  # forks are ranked by what was started since a reading at least so long ago
 _STALE_SECONDS = 300.0
@@ -26,13 +27,17 @@ _STALE_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """`limit` is the most to pick; with `tree` also those that they are below. `text` is a part of a name."""
+    """`limit` is the most to pick; with `tree` also those that they are below. `text` is a part of a name.
+
+    `upwards`: the least first, names from z to a.
+    """
 
     sort: str = "memory"
     limit: int = 100
     text: str = ""
     tree: bool = False
     all_cgroups: bool = False
+    upwards: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,10 @@ class Ranking:
         paths_of: Callable[[Sequence[int]], list[str | None]],
         names: Names,
         workload_of: Callable[[str], Workload | None] = lambda _: None,
+        states_of: Callable[[Snapshot], Mapping[int, LimitState]] = lambda _: {},
     ) -> None:
         self._paths_of = paths_of
+        self._states_of = states_of
         self._names = names
         self._workload_of = workload_of
         self._listing: Listing | None = None
@@ -140,7 +147,7 @@ class Ranking:
         return made
 
     def pick(self, snapshot: Snapshot, wanted: Wanted) -> Picked:
-        """The first `limit` in the order that is wanted: the most first, names from a to z."""
+        """The first `limit` in the order that is wanted: the most first, names from a to z; or the other way round."""
         listing = self.listing(snapshot)
         shown = listing.shown(wanted.all_cgroups)
         chosen = np.flatnonzero(shown)
@@ -148,8 +155,7 @@ class Ranking:
         if text:
             chosen = np.array([at for at in chosen if text in self._words(listing, int(at))], dtype=np.int64)
         matched, rank = len(chosen), listing.rank[chosen]
-        most = np.zeros(matched) if wanted.sort == "name" else np.maximum(self._key(snapshot, wanted)[chosen], -1)
-        order = np.lexsort((rank, -most))
+        order = np.lexsort((rank, self._key(snapshot, wanted)[chosen]))
         positions = chosen[order[: wanted.limit]].tolist()
         if wanted.tree:
             positions += _above(listing, positions, shown)
@@ -162,14 +168,45 @@ class Ranking:
         more = () if workload is None else (workload.name, workload.pod, workload.namespace)
         return " ".join((listing.names[at], *more)).casefold()
 
-    def _key(self, snapshot: Snapshot, wanted: Wanted) -> Column:
+    def _key(self, snapshot: Snapshot, wanted: Wanted) -> npt.NDArray[np.float64]:
+        """The smallest comes first; unknown is last, whichever way."""
+        if wanted.sort == "name":
+            rank = self.listing(snapshot).rank.astype(np.float64)
+            return -rank if wanted.upwards else rank
+        column = self._column(snapshot, wanted.sort)
+        return np.where(column < 0, np.inf, column if wanted.upwards else -column).astype(np.float64)
+
+    def _column(self, snapshot: Snapshot, sort: str) -> Column | npt.NDArray[np.float64]:
+        """Below 0 is unknown."""
         total = snapshot.total
-        match wanted.sort:
+        match sort:
             case "forks":
                 return self._rates.of(snapshot)
             case "memory":
                 return np.where(total["anon"] == UNKNOWN, UNKNOWN, total["anon"] + total["file"])
-        return total[wanted.sort]
+            case "hits" | "throttled":
+                return self._of_limits(snapshot, sort)
+        return total[sort]
+
+    def _of_limits(self, snapshot: Snapshot, sort: str) -> npt.NDArray[np.float64]:
+        column = np.zeros(len(snapshot))
+        for cgroup_id, state in self._states_of(snapshot).items():
+            at = snapshot.index.get(cgroup_id)
+            if at is not None:
+                hits = (state.hits.tasks or 0) + (state.hits.pages or 0)
+                column[at] = hits if sort == "hits" else state.throttled_seconds
+        return column
+
+    def whole(self, snapshot: Snapshot, all_cgroups: bool) -> Container | None:
+        """The one that all others are below."""
+        listing = self.listing(snapshot)
+        shown = np.flatnonzero(listing.shown(all_cgroups))
+        return listing.container(snapshot, int(shown[np.argmin(listing.rank[shown])])) if len(shown) else None
+
+    def find(self, snapshot: Snapshot, cgroup_id: int) -> Container | None:
+        """One that is there, by the id of its cgroup."""
+        listing, at = self.listing(snapshot), snapshot.index.get(cgroup_id)
+        return listing.container(snapshot, at) if at is not None and listing.is_shown[at] else None
 
     def matching(self, snapshot: Snapshot, prefix: str, all_cgroups: bool, limit: int) -> list[str]:
         """The first names, in order, that begin so."""

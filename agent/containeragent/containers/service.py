@@ -66,10 +66,11 @@ class Containers:
         changes = Changes(source)
         lookup = Lookup(source, tree, resolver, name_rules)
         mover = Mover(tree, name_rules, bus, limiting.admission, involved)
+        self.ranking = Ranking(resolver.paths, name_rules, workload_of, limiting.states)
         self.documents = Documents(
             source,
             lookup,
-            Ranking(resolver.paths, name_rules, workload_of),
+            self.ranking,
             auditor,
             changes,
             limiting=limiting,

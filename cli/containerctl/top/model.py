@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from containerctl.client import Document
 
-SORTS = ("memory", "anon", "file", "tasks", "forks", "name")
+SORTS = ("memory", "anon", "file", "tasks", "forks", "hits", "throttled", "name")
+_FIELDS = {"memory": "memory_bytes", "anon": "anon_bytes", "file": "file_bytes", "forks": "forks_per_second"}
+_FIELDS |= {"throttled": "throttled_seconds"}
 HIT_SECONDS = 10.0  # so long a row is highlighted after its limit was hit
 HISTORY = 120  # samples
 _FORGET = 30  # answers without a container, then its history goes
@@ -48,6 +50,12 @@ class Row(NamedTuple):
     def memory_bytes(self) -> int | None:
         """Anonymous memory and page cache, which is what a page limit limits."""
         return _sum(self.anon_bytes, self.file_bytes)
+
+    @property
+    def throttled_seconds(self) -> float | None:
+        """Stopped by the page limit, so far."""
+        found = self.document.get("throttled_seconds")
+        return found if isinstance(found, int | float) else None
 
 
 class Place(NamedTuple):
@@ -153,9 +161,7 @@ def ordered(rows: Iterable[Row], sort: str) -> list[Row]:
     by_name = sorted(rows, key=lambda row: row.cgroup)
     if sort == "name":
         return by_name
-    field = {"memory": "memory_bytes", "anon": "anon_bytes", "file": "file_bytes", "tasks": "tasks"}.get(
-        sort, "forks_per_second"
-    )
+    field = _FIELDS.get(sort, sort)
 
     def most_first(row: Row) -> float:
         figure = getattr(row, field)

@@ -39,9 +39,10 @@ def _of_many() -> Schema:
     )
     top = operation(
         "list_top",
-        "The first containers in an order: the most first, or names from a to z",
+        "The first containers in an order: the most first, or names from a to z; upwards the other way round",
         reference("Top"),
         parameter("sort", {"enum": list(SORTS)}),
+        parameter("upwards", BOOLEAN),
         _MOST,
         parameter("filter", STRING),
         parameter("tree", BOOLEAN),
