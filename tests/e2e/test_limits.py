@@ -15,6 +15,7 @@ import pytest
 from tests.e2e.support.agent import Agent
 from tests.e2e.support.command import NOBODY
 from tests.e2e.support.http import scrape
+from tests.e2e.support.nursery import Nursery
 from tests.e2e.support.processes import PYTHON, SLEEP, inside, is_gone, running
 from tests.e2e.support.waiting import until
 
@@ -99,6 +100,21 @@ def test_a_task_limit_holds(agent: Agent) -> None:
     agent.ctl("rm", "bomb").ok()
     record = agent.show("/bomb")
     assert record["state"] == "dead" and record["task_limit_hits"] >= shown["task_limit_hits"]
+
+
+def test_what_ended_below_a_lowered_limit_does_not_come_back(agent: Agent) -> None:
+    """Nobody is ended for the lower limit; but those that ended make no room above it."""
+    agent.create("/low")
+    with Nursery() as nursery:
+        tasks = [nursery.new() for _ in range(3)]
+        agent.ctl("attach", "low", *map(str, tasks)).ok()
+        agent.ctl("limit", "low", "--task-limit", "2").ok()
+        nursery.end(tasks[1])
+        nursery.end(tasks[2])
+        assert nursery.fork(tasks[0]) is not None
+        beyond = nursery.fork(tasks[0])
+        assert beyond is None or until(lambda: nursery.is_gone(beyond), bool, "the end of one too many")
+        assert agent.show("/low")["num_tasks"] == 2
 
 
 def test_above_the_page_limit_it_stands_still(agent: Agent) -> None:

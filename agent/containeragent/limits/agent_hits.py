@@ -7,6 +7,7 @@ wake for who takes the steps above a page limit, tasks beyond a task limit ended
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -31,7 +32,7 @@ class AgentHits:
         self._source = source
         self._keeper = keeper
         self._excess = excess
-        self._crowded: set[int] = set()  # cgroup ids
+        self._crowded: dict[int, int] = {}  # cgroup id -> tasks with the first one that is too many
         self._again: dict[int, float] = {}  # cgroup id -> when it may be told again
         self._told: dict[tuple[int, Limit], float] = {}  # cgroup id and limit -> when there may be an event again
         self._change = threading.Condition()
@@ -64,7 +65,8 @@ class AgentHits:
             for hit in found:
                 self._again.setdefault(hit.cgroup_id, again)
                 if hit.limit is Limit.TASKS and hit.cause is Cause.CROSSED:
-                    self._crowded.add(hit.cgroup_id)
+                    known = self._crowded.get(hit.cgroup_id, hit.usage)
+                    self._crowded[hit.cgroup_id] = min(known, hit.usage)
             self._change.notify()
         for hit in found:
             self._tell(hit)
@@ -84,14 +86,14 @@ class AgentHits:
                 if self._closed:
                     return
                 now = time.monotonic()
-                crowded, self._crowded = self._crowded, set()
+                crowded, self._crowded = self._crowded, {}
                 due = [number for number, at in self._again.items() if at <= now]
                 for number in due:
                     del self._again[number]
                 if not due and not crowded:
                     self._change.wait(min(self._again.values()) - now if self._again else None)
-            for number in crowded:
-                self._do(number, self._excess.end)
+            for number, usage in crowded.items():
+                self._do(number, functools.partial(self._excess.end, before=usage - 1))
             for number in due:
                 self._do(number, self._tell_again)
 

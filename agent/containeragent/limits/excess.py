@@ -42,15 +42,19 @@ class Excess:
         if limit is not None and present > limit:
             self._allowed[cgroup_id] = (limit, present)
 
-    def end(self, cgroup_id: int) -> None:
-        """End the newest beyond what it may have; the next that are beyond are told at once."""
+    def end(self, cgroup_id: int, before: int | None = None) -> None:
+        """End the newest beyond what it may have; the next that are beyond are told at once.
+
+        `before` is the number of tasks before the first that was told: what has ended since the limit was set below
+        them does not come back.
+        """
         entry = self._keeper.entry(cgroup_id)
         if entry is None or entry.kept.limits.task_limit is None:
             return
         limit = entry.kept.limits.task_limit
         self._source.rearm(cgroup_id)
         known, present = self._allowed.get(cgroup_id, (limit, limit))
-        most = max(limit, present if known == limit else limit)
+        most = max(limit, min(present, present if before is None else before) if known == limit else limit)
         present = len(self._tree.tasks(entry.parts))
         if present <= most:
             self.allow(cgroup_id, limit, present)
