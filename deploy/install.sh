@@ -19,6 +19,7 @@ declare -rA completions=(
     [zsh]=zsh/site-functions/_containerctl
     [fish]=fish/vendor_completions.d/containerctl.fish
 )
+readonly man_pages=(man1/containerctl.1 man8/containeragent.8)
 readonly unit_dir=$systemd/systemd/system users_dir=$systemd/sysusers.d
 
 say() { echo "$verb: $*"; }
@@ -77,6 +78,18 @@ install_completions() { # where bash-completion, zsh and fish look below a prefi
         file=$destdir$prefix/share/${completions[$shell]}
         mkdir -p "${file%/*}"
         "$python" -m containerctl completion "$shell" > "$file"
+    done
+}
+
+install_man_pages() {
+    "$python" deploy/man_pages.py "$destdir$prefix/share/man"
+}
+
+remove_man_pages() {
+    local page
+    for page in "${man_pages[@]}"; do
+        rm -f "$destdir$prefix/share/man/$page"
+        rmdir --ignore-fail-on-non-empty "$destdir$prefix/share/man/${page%/*}" 2> /dev/null || true # man/ itself belongs to the system
     done
 }
 
@@ -141,12 +154,14 @@ case $verb in
         install_tree
         install_units
         install_completions
+        install_man_pages
         ! under_systemd || begin
         ;;
     uninstall)
         ! under_systemd || end
         remove_files
         remove_completions
+        remove_man_pages
         ! under_systemd || systemctl daemon-reload
         [[ -n $destdir ]] || remove_user
         ;;

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from containeragent.errors import Refused
+from containeragent.host.distribution import install_bcc
 
 RAW_TRACEPOINT_PREFIX = "raw_tracepoint__"
 FUNCTION_PREFIX = "kfunc__"
@@ -31,8 +32,8 @@ def _import_bcc() -> Any:
     except ImportError as error:
         raise Refused(
             "ENOENT",
-            f"bcc cannot be imported ({error}): install Debian's python3-bpfcc and make .venv with "
-            "/usr/bin/python3 -m venv --system-site-packages (make setup does both)",
+            f"bcc cannot be imported ({error}): {install_bcc()}, and make the virtual environment with "
+            "/usr/bin/python3 -m venv --system-site-packages",
         ) from None
     return bcc
 

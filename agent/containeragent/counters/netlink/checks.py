@@ -8,11 +8,15 @@ from typing import Protocol
 
 from containeragent.checks import Check, answer
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
+from containeragent.host.distribution import install_bcc
 
-_BPF_HINT = (
-    "counts would be exact and go on without the agent with python3-bpfcc, a kernel with BTF, and CAP_BPF, "
-    "CAP_PERFMON and CAP_SYS_ADMIN for the agent"
-)
+
+def bpf_hint() -> str:
+    """What it takes to count by BPF, in the words of this distribution."""
+    return (
+        f"counts would be exact and go on without the agent with bcc ({install_bcc()}), a kernel with BTF, "
+        "and CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN for the agent"
+    )
 
 
 class _Source(Protocol):
@@ -37,7 +41,7 @@ def _missing(snapshot: Snapshot) -> list[str]:
 
 def checks(source: _Source) -> Iterator[Check]:
     """Its own; doctor.py adds what is the same for every engine."""
-    yield Check("bpf", "no", source.reason, _BPF_HINT)
+    yield Check("bpf", "no", source.reason, bpf_hint())
     no_events = source.no_events
     yield answer(
         "process connector",
