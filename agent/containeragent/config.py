@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's configuration: a TOML file, and flags that stand above it.
 
-Every key has the flag of the same name. A missing default file is an empty one; an unknown key is an error.
+Every key has the flag of the same name. A missing default file is an empty one; an unknown key is an error. Mistakes
+are told with their lines.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from containeragent import toml_file
 from containeragent.errors import Refused
 from containeragent.metrics import patterns
+from containeragent.toml_file import TomlFile
 
 DEFAULT_FILE = Path("/etc/containeragent/config.toml")
+DEFAULT_GROUP = "containeragent"  # of deploy/systemd/containeragent.sysusers; where it is missing, root only
 ENGINES = ("auto", "tracepoint", "fentry", "netlink")
 _KINDS = {int: "a whole number", float: "a number", str: "a string"}
 MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
@@ -30,7 +34,7 @@ class Config:
 
     bpffs: str = "/sys/fs/bpf/containeragent"
     socket: str = "/run/containeragent/agent.sock"
-    socket_group: str = ""
+    socket_group: str = DEFAULT_GROUP
     metrics_address: str = "127.0.0.1:9917"
     web_config_file: str = ""
     cgroup_root: str = ""
@@ -50,84 +54,100 @@ class Config:
     release_agent: str = ""
 
 
-def _check(config: Config, where: str) -> None:
-    for key in ("bpffs", "socket"):
-        if not getattr(config, key).startswith("/"):
-            raise Refused("EINVAL", f"{where}: {key} = {getattr(config, key)!r} is not an absolute path")
-    for key in ("cgroup_root", "release_agent", "web_config_file"):
-        if getattr(config, key) and not getattr(config, key).startswith("/"):
-            raise Refused("EINVAL", f"{where}: {key} = {getattr(config, key)!r} is not an absolute path")
-    for key in ("bpffs", "socket", "cgroup_root", "release_agent", "web_config_file"):
-        if "\0" in getattr(config, key):
-            raise Refused("EINVAL", f"{where}: {key} has a NUL, which no path can have")
+Mistake = tuple[str, str]  # a key, and what is wrong with it
+
+
+def _mistakes(config: Config) -> Iterator[Mistake]:
+    yield from _mistakes_in_paths(config)
+    yield from _mistakes_in_numbers(config)
     _, colon, port = config.metrics_address.rpartition(":")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         shown = f"metrics_address = {config.metrics_address!r}"
-        raise Refused("EINVAL", f"{where}: {shown} is not HOST:PORT, for example 127.0.0.1:9917")
-    if len(os.fsencode(config.socket)) > 107:
-        raise Refused("EINVAL", f"{where}: socket is longer than the 107 bytes that a Unix socket's path may have")
+        yield "metrics_address", f"{shown} is not HOST:PORT, for example 127.0.0.1:9917"
     if config.engine not in ENGINES:
-        raise Refused("EINVAL", f"{where}: engine = {config.engine!r} is none of {', '.join(ENGINES)}")
+        yield "engine", f"engine = {config.engine!r} is none of {', '.join(ENGINES)}"
     for key in ("metrics_include", "metrics_exclude"):
         try:
             patterns.compiled(getattr(config, key))
         except ValueError as error:
-            shown = f"{key} = {getattr(config, key)!r}"
-            raise Refused("EINVAL", f"{where}: {shown} is no regular expression (RE2): {error}") from None
-    _check_numbers(config, where)
+            yield key, f"{key} = {getattr(config, key)!r} is no regular expression (RE2): {error}"
 
 
-def _check_numbers(config: Config, where: str) -> None:
+def _mistakes_in_paths(config: Config) -> Iterator[Mistake]:
+    for key in ("bpffs", "socket", "cgroup_root", "release_agent", "web_config_file"):
+        value = getattr(config, key)
+        if not value.startswith("/") and (value or key in ("bpffs", "socket")):
+            yield key, f"{key} = {value!r} is not an absolute path"
+        if "\0" in value:
+            yield key, f"{key} has a NUL, which no path can have"
+    if len(os.fsencode(config.socket)) > 107:
+        yield "socket", "socket is longer than the 107 bytes that a Unix socket's path may have"
+
+
+def _mistakes_in_numbers(config: Config) -> Iterator[Mistake]:
     if not 16 <= config.slots <= MOST_SLOTS:
-        raise Refused("EINVAL", f"{where}: slots = {config.slots} is not between 16 and {MOST_SLOTS}")
+        yield "slots", f"slots = {config.slots} is not between 16 and {MOST_SLOTS}"
     if not 0 <= config.rescan_percent <= 100:
-        raise Refused("EINVAL", f"{where}: rescan_percent = {config.rescan_percent} is not between 0 and 100")
+        yield "rescan_percent", f"rescan_percent = {config.rescan_percent} is not between 0 and 100"
     if config.drift_seconds < 0:
-        raise Refused("EINVAL", f"{where}: drift_seconds = {config.drift_seconds} is negative; 0 turns it off")
+        yield "drift_seconds", f"drift_seconds = {config.drift_seconds} is negative; 0 turns it off"
     if not 0 <= config.page_containers <= MOST_SLOTS:
         shown = f"page_containers = {config.page_containers}"
-        raise Refused("EINVAL", f"{where}: {shown} is not between 0 (no page) and {MOST_SLOTS}")
+        yield "page_containers", f"{shown} is not between 0 (no page) and {MOST_SLOTS}"
     if config.series_cap < 1:
-        raise Refused("EINVAL", f"{where}: series_cap = {config.series_cap} is not positive")
+        yield "series_cap", f"series_cap = {config.series_cap} is not positive"
     if not 0 <= config.metrics_min_age_seconds <= 86400:
         shown = f"metrics_min_age_seconds = {config.metrics_min_age_seconds}"
-        raise Refused("EINVAL", f"{where}: {shown} is not between 0 and 86400 (a day)")
+        yield "metrics_min_age_seconds", f"{shown} is not between 0 and 86400 (a day)"
     if not 0.1 <= config.subsystem_seconds <= 60:
-        shown = f"subsystem_seconds = {config.subsystem_seconds}"
-        raise Refused("EINVAL", f"{where}: {shown} is not between 0.1 and 60")
+        yield "subsystem_seconds", f"subsystem_seconds = {config.subsystem_seconds} is not between 0.1 and 60"
     if not 1 <= config.throttle_max_seconds <= 3600:
         shown = f"throttle_max_seconds = {config.throttle_max_seconds}"
-        raise Refused("EINVAL", f"{where}: {shown} is not between 1 and 3600 (an hour)")
+        yield "throttle_max_seconds", f"{shown} is not between 1 and 3600 (an hour)"
     if not 0 <= config.grace_seconds <= 86400:
-        raise Refused("EINVAL", f"{where}: grace_seconds = {config.grace_seconds} is not between 0 and 86400 (a day)")
+        yield "grace_seconds", f"grace_seconds = {config.grace_seconds} is not between 0 and 86400 (a day)"
 
 
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Refused("EINVAL", f"{path}: {error}") from None
+def _wrong_keys(file: TomlFile) -> Iterator[tuple[str, Refused]]:
     known = {field.name: type(field.default) for field in dataclasses.fields(Config)}
-    for key, value in values.items():
+    for key, value in file.values.items():
         if key not in known:
-            raise Refused("EINVAL", f"{path}: there is no key {key!r}; known are {', '.join(known)}")
-        if type(value) is not known[key] and (known[key], type(value)) != (float, int):
-            raise Refused("EINVAL", f"{path}: {key} must be {_KINDS[known[key]]}")
-    return values
+            yield key, file.mistake(toml_file.no_such_key(key, known), key)
+        elif type(value) is not known[key] and (known[key], type(value)) != (float, int):
+            yield key, file.mistake(f"{key} must be {_KINDS[known[key]]}", key)
 
 
-def read(path: Path | None, flags: dict[str, Any]) -> Config:
-    """The file's values under those of the flags that were given (not None)."""
+def _parsed(path: Path | None) -> TomlFile:
     file = path or DEFAULT_FILE
     try:
-        values = _parse(file.read_text(encoding="utf-8"), file)
+        return toml_file.parse(file, file.read_bytes())
     except FileNotFoundError:
         if path is not None:
             raise Refused("ENOENT", f"{path} does not exist; name another --config") from None
-        values = {}
-    except (OSError, UnicodeDecodeError) as error:
+        return TomlFile(file, "", {})
+    except OSError as error:
         raise Refused("EIO", f"{file} cannot be read: {error}") from None
+
+
+def examine(path: Path | None, flags: dict[str, Any]) -> tuple[Config, list[Refused]]:
+    """The file's values under those of the flags that were given (not None), and all that is wrong with them.
+
+    With mistakes the configuration is only good to go on looking for others. Refused when there is nothing to look at.
+    """
+    file = _parsed(path)
     given = {key: value for key, value in flags.items() if value is not None}
-    config = Config(**(values | given))
-    _check(config, str(file) if not given else "configuration")
+    wrong = dict(_wrong_keys(file))
+    config = Config(**({key: value for key, value in file.values.items() if key not in wrong} | given))
+    mistakes = list(wrong.values())
+    for key, message in _mistakes(config):
+        in_file = key in file.values and key not in given
+        mistakes.append(file.mistake(message, key) if in_file else Refused("EINVAL", f"configuration: {message}"))
+    return config, mistakes
+
+
+def read(path: Path | None, flags: dict[str, Any]) -> Config:
+    """The same; refused for the first mistake."""
+    config, mistakes = examine(path, flags)
+    if mistakes:
+        raise mistakes[0]
     return config

@@ -20,7 +20,7 @@ from containeragent.errors import HostRefused, Refused
 _FLAGS = {
     "bpffs": "Folder of pins on the BPF file system.",
     "socket": "The API's Unix socket.",
-    "socket_group": "Group whose members may use the socket.",
+    "socket_group": "Group whose members may use the socket: read, and change what they own.",
     "metrics_address": "HOST:PORT of /metrics.",
     "web_config_file": "TLS and passwords of /metrics: a web configuration file as exporters of Prometheus have it.",
     "cgroup_root": "Cgroup that holds the managed containers.",

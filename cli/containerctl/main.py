@@ -31,6 +31,7 @@ COMMANDS = (
     "which",
     "notify",
     "file",
+    "owner",
     "events",
     "audit",
     "doctor",

@@ -21,11 +21,12 @@ SHOWN = (
     "partial_pages num_tasks num_anon_pages num_file_pages num_shmem_pages num_mapped_pages num_active_pages num_files "
     "task_limit page_limit "
     "task_limit_hits page_limit_hits peak_tasks peak_pages forks exits throttled_seconds kill_after_seconds dry_run "
-    "local attributes page_faults"
+    "local attributes owner page_faults"
 ).split()
 # No limit, or unknown on some host
 UNKNOWN = set(
-    "num_mapped_pages num_active_pages num_files task_limit page_limit kill_after_seconds workload page_faults".split()
+    "num_mapped_pages num_active_pages num_files task_limit page_limit kill_after_seconds workload owner "
+    "page_faults".split()
 )
 THREADS = "import threading\nfor _ in range(6): threading.Thread(target=threading.Event().wait).start()"
 

@@ -60,7 +60,9 @@ def test_no_permission(agent: Agent) -> None:
 
 
 def test_for_root_alone_without_a_group(fresh: Agent) -> None:
-    """The default: mode 0600."""
+    """Mode 0600."""
+    fresh.options = ("--socket-group", "")
+    fresh.restart()
     assert fresh.socket.stat().st_mode & 0o777 == 0o600
     fresh.ctl("ls", uid=NOBODY).refused("no permission", "root alone")
 

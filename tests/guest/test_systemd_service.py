@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.support import command
-from tests.e2e.support.command import NOBODY
+from tests.e2e.support.command import NOBODY, STRANGER
 from tests.e2e.support.processes import PYTHON, inside, is_gone
 from tests.e2e.support.waiting import until
 from tests.guest.support.installation import (
@@ -61,17 +61,18 @@ def test_ready_when_it_is_started(before: dict[str, Any]) -> None:
 
 
 def test_metrics_and_socket(before: dict[str, Any]) -> None:
-    """On this host both answer; members of the service's group may use the socket once the configuration names it."""
+    """On this host both answer; members of the service's group may use the socket, unless the configuration says no."""
     with urllib.request.urlopen("http://127.0.0.1:9917/metrics", timeout=60) as answer:
         assert b"containeragent_tasks{" in answer.read()
     group = grp.getgrnam("containeragent").gr_gid
     line = ["/usr/local/bin/containerctl", "ls"]
-    assert "permission" in command.run(line, uid=NOBODY, gid=group).refused().lower()
+    assert "/" in command.run(line, uid=NOBODY, gid=group).ok().out
+    assert "permission" in command.run(line, uid=NOBODY, gid=STRANGER).refused().lower()
     kept = CONFIG.read_text()
     try:
-        CONFIG.write_text('socket_group = "containeragent"\n')
+        CONFIG.write_text('socket_group = ""\n')
         run("systemctl", "restart", AGENT)
-        assert "/" in command.run(line, uid=NOBODY, gid=group).ok().out
+        assert "permission" in command.run(line, uid=NOBODY, gid=group).refused().lower()
     finally:
         CONFIG.write_text(kept)
         run("systemctl", "restart", AGENT)

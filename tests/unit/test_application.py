@@ -12,10 +12,12 @@ import pytest
 from containeragent.api.application import STATUS, Application
 from containeragent.api.streams import Handover
 from containeragent.containers.caller import Caller
+from containeragent.containers.lifecycle import New
 from containeragent.containers.ranking import Wanted
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 
+_NOTIFY = "/v1/container/notify"
 CALLER = Caller(pid=4711, uid=1000)
 
 
@@ -80,14 +82,14 @@ class Client:
     [
         ("GET", "/v1/containers", "", "", ("all", False, False)),
         ("GET", "/v1/containers", "all=true", "", ("all", True, False)),
-        ("POST", "/v1/containers", "", '{"name": "/a"}', ("create", "/a", False, {}, None, False)),
-        ("POST", "/v1/containers", "", '{"name": "/a", "parents": true}', ("create", "/a", True, {}, None, False)),
+        ("POST", "/v1/containers", "", '{"name": "/a"}', ("create", "/a", New(), CALLER)),
+        ("POST", "/v1/containers", "", '{"name": "/a", "parents": true}', ("create", "/a", New(parents=True), CALLER)),
         (
             "POST",
             "/v1/containers",
             "",
             '{"name": "/a", "task_limit": 5}',
-            ("create", "/a", False, {"task_limit": 5}, None, False),
+            ("create", "/a", New(limits={"task_limit": 5}), CALLER),
         ),
         ("POST", "/v1/container/limits", "name=/a", '{"dry_run": true}', ("limit", "/a", {"dry_run": True}, CALLER)),
         (
@@ -95,11 +97,23 @@ class Client:
             "/v1/containers",
             "",
             '{"name": "/a", "notify_on_release": false, "remove_on_release": true}',
-            ("create", "/a", False, {}, False, True),
+            ("create", "/a", New(notify=False, remove_on_release=True), CALLER),
         ),
-        ("POST", "/v1/container/rename", "name=/a", '{"to": "/b"}', ("rename", "/a", "/b")),
-        ("POST", "/v1/container/notify", "name=/a", '{"notify_on_release": true}', ("notify", "/a", True, None)),
-        ("POST", "/v1/container/notify", "name=/a", '{"remove_on_release": false}', ("notify", "/a", None, False)),
+        ("POST", "/v1/container/rename", "name=/a", '{"to": "/b"}', ("rename", "/a", "/b", CALLER)),
+        (
+            "POST",
+            "/v1/container/notify",
+            "name=/a",
+            '{"notify_on_release": true}',
+            ("notify", "/a", True, None, CALLER),
+        ),
+        (
+            "POST",
+            "/v1/container/notify",
+            "name=/a",
+            '{"remove_on_release": false}',
+            ("notify", "/a", None, False, CALLER),
+        ),
         ("GET", "/v1/container", "name=/a%2Fb", "", ("show", "/a/b")),
         ("GET", "/v1/container", "name=", "", ("show", "")),
         ("GET", "/v1/top", "", "", ("top", Wanted())),

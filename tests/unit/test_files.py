@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 
 from containeragent.containers import files as subject
+from containeragent.containers.lifecycle import New
 from containeragent.counters.charged import Cached, ChargedFile, ChargedFiles, FileKey
 from containeragent.errors import Refused
 from tests.unit.test_service import ROOT, USER, Service, made
@@ -70,7 +71,7 @@ class Made:
         self.as_charged = cast(ChargedFiles, self.charged)
         service.source.files = self.as_charged
         self.files = service.containers.files
-        service.lifecycle.create("/db", False)
+        service.lifecycle.create("/db", New(), ROOT)
         self.path = path
         path.write_text("x")
 
@@ -145,11 +146,25 @@ def test_of_another_container(files: Made) -> None:
     assert files.add("/db")["container"] == "/db"
 
 
-def test_who_may(files: Made) -> None:
-    """Root."""
+def test_who_may(files: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root; the container's owner what is his own file."""
+    real, uid = os.fstat, USER.uid
+
+    def fstat(descriptor: int) -> os.stat_result:
+        found = list(real(descriptor))
+        found[4] = uid
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fstat", fstat)
     with files.path.open() as file:
         assert code(files.files.add, "/web", file.fileno(), USER).startswith("EACCES only root")
         assert code(files.files.remove, "/web", file.fileno(), "", USER).startswith("EACCES only root")
+        files.service.settings.own("/web", USER.uid, ROOT)
+        assert files.files.add("/web", file.fileno(), USER)["container"] == "/web"
+        assert files.files.remove("/web", file.fileno(), "", USER)["name"] == "/web"
+        uid = 0
+        refused = code(files.files.add, "/web", file.fileno(), USER)
+        assert refused.startswith("EACCES only root and its owner may charge file")
     assert not files.charged.all
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from containeragent import trust
 from containeragent.errors import Refused
 from containeragent.release import program
 
@@ -16,8 +17,8 @@ from containeragent.release import program
 @pytest.fixture
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program that is as it must be, whoever runs the tests."""
-    monkeypatch.setattr(program, "_ROOT", os.getuid())
-    monkeypatch.setattr(program, "_folders_of", lambda _: (tmp_path,))
+    monkeypatch.setattr(trust, "_ROOT", os.getuid())
+    monkeypatch.setattr(trust, "folders_of", lambda _: (tmp_path,))
     tmp_path.chmod(0o755)
     made = tmp_path / "agent"
     made.write_text(f"#!/bin/sh\necho \"$#,$1,$(tr '\\0' ' ' < /proc/$$/environ),$(pwd)\" > {tmp_path}/out\n")
@@ -77,7 +78,7 @@ def test_what_is_not_run(agent: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     program.check(str(agent))
     assert "not a regular file" in why(tmp_path)
     assert "no such file" in why(tmp_path / "none")
-    monkeypatch.setattr(program, "_ROOT", os.getuid() + 1)
+    monkeypatch.setattr(trust, "_ROOT", os.getuid() + 1)
     assert "others than root may write it" in why(agent)
 
 

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from containeragent.cgroups import attributes
 from containeragent.cgroups.figures import Figures
 from containeragent.cgroups.names import join
 from containeragent.cgroups.naming import Names
@@ -18,6 +21,7 @@ from containeragent.cgroups.tree import Tree
 from containeragent.containers import involved
 from containeragent.containers.audit import Auditor
 from containeragent.containers.caller import Caller
+from containeragent.containers.lifecycle import New
 from containeragent.containers.ranking import Wanted
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
@@ -46,7 +50,7 @@ class FakeTree:
         self.ids: dict[Parts, int] = {(): 1}
         self.fails: dict[Parts, str] = {}
         self.attached: list[tuple[Parts, int]] = []
-        self.inside = [7]
+        self.numbers = itertools.count(11)
 
     def identity(self, parts: Parts) -> int:
         if parts not in self.ids:
@@ -55,6 +59,17 @@ class FakeTree:
 
     def directories(self, parts: Parts) -> Parts:
         return parts
+
+    def directory_identity(self, directories: Parts) -> int:
+        return self.identity(directories)
+
+    @contextlib.contextmanager
+    def opened(self, parts: Parts) -> Iterator[int]:
+        self.identity(parts)
+        yield -1
+
+    def walk(self) -> Iterator[tuple[Parts, int]]:
+        return iter(())
 
     def rename(self, old: Parts, new: Parts) -> None:
         if new in self.ids:
@@ -79,7 +94,7 @@ class FakeTree:
         if parts in self.ids:
             raise Refused("EEXIST", "exists")
         self.identity(parts[:-1])
-        self.ids[parts] = 10 + len(self.ids)
+        self.ids[parts] = next(self.numbers)
         return self.ids[parts]
 
     def children(self, parts: Parts) -> list[str]:
@@ -96,10 +111,6 @@ class FakeTree:
 
     def tasks(self, parts: Parts) -> list[int]:
         return [self.identity(parts)]
-
-    def processes(self, parts: Parts) -> list[int]:
-        self.identity(parts)
-        return self.inside
 
     def attach(self, parts: Parts, pid: int) -> None:
         self.attached.append((parts, pid))
@@ -173,9 +184,10 @@ class Service:
         )
         self.documents, self.membership = self.containers.documents, self.containers.membership
         self.lifecycle, self.settings = self.containers.lifecycle, self.containers.settings
+        monkeypatch.setattr(attributes, "put", lambda *_: None)
         monkeypatch.setattr(process, "look_up", self.found.get)
         monkeypatch.setattr(cgroup2, "path_of_task", lambda pid: self.cgroup)
-        monkeypatch.setattr(os, "pidfd_open", lambda pid: os.open("/dev/null", os.O_RDONLY))
+        monkeypatch.setattr(os, "pidfd_open", lambda pid: os.eventfd(0))  # as of one that lives
 
     def identity(self, path: str) -> int | None:
         """As PathResolver."""
@@ -214,12 +226,12 @@ def code(call: Any, *arguments: Any) -> str:
 
 def test_limits(made: Service) -> None:
     """Given at creation and later; shown; a bad one leaves no container behind; only root changes them."""
-    shown = made.lifecycle.create("/a", False, {"task_limit": 5})
+    shown = made.lifecycle.create("/a", New(limits={"task_limit": 5}), ROOT)
     assert made.keeper.asked == [(("a",), {"task_limit": 5})]
     assert (shown["task_limit"], shown["task_limit_hits"], shown["page_limit_hits"]) == (5, 2, 3)
     assert (shown["local"]["task_limit_hits"], shown["local"]["page_limit_hits"]) == (1, None)
     assert shown["limit_mode"] == {"tasks": "kernel", "pages": None}
-    assert code(made.lifecycle.create, "/b", False, {"bad": 1}) == "EINVAL" and ("b",) not in made.tree.ids
+    assert code(made.lifecycle.create, "/b", New(limits={"bad": 1}), ROOT) == "EINVAL" and ("b",) not in made.tree.ids
     assert made.settings.limit("/web", {"page_limit": "1M"}, ROOT)["name"] == "/web"
     assert code(made.settings.limit, "/web", {"page_limit": "1M"}, USER) == "EACCES"
 
@@ -232,8 +244,8 @@ def test_a_full_container_admits_nobody(made: Service) -> None:
 
 def test_create(made: Service) -> None:
     """The document of what was made."""
-    assert made.lifecycle.create("/web/db", False)["name"] == "/web/db"
-    assert made.lifecycle.create("a/b/c", True)["cgroup"] == "/root/a/b/c"
+    assert made.lifecycle.create("/web/db", New(), ROOT)["name"] == "/web/db"
+    assert made.lifecycle.create("a/b/c", New(parents=True), ROOT)["cgroup"] == "/root/a/b/c"
     assert set(made.tree.ids) == {(), ("web",), ("web", "db"), ("a",), ("a", "b"), ("a", "b", "c")}
 
 
@@ -241,7 +253,7 @@ def test_create(made: Service) -> None:
 def test_create_with_parents_is_undone(made: Service, failing: Parts) -> None:
     """Wherever it fails."""
     made.tree.fails[failing] = "EAGAIN"
-    assert code(made.lifecycle.create, "/a/b/c", True) == "EAGAIN"
+    assert code(made.lifecycle.create, "/a/b/c", New(parents=True), ROOT) == "EAGAIN"
     assert set(made.tree.ids) == {(), ("web",)}
     assert made.told() == []
 
@@ -249,14 +261,14 @@ def test_create_with_parents_is_undone(made: Service, failing: Parts) -> None:
 def test_create_leaves_parents_that_were_there(made: Service) -> None:
     """It takes away only what it made."""
     made.tree.fails["web", "a", "b"] = "EAGAIN"
-    assert code(made.lifecycle.create, "/web/a/b", True) == "EAGAIN"
+    assert code(made.lifecycle.create, "/web/a/b", New(parents=True), ROOT) == "EAGAIN"
     assert set(made.tree.ids) == {(), ("web",)}
 
 
 def test_create_without_a_slot_is_undone(made: Service) -> None:
     """And slots are looked for, so that it may work the next time."""
     made.source.now = snapshot((1, 0))
-    assert code(made.lifecycle.create, "/a/b", True) == "ENOSPC"
+    assert code(made.lifecycle.create, "/a/b", New(parents=True), ROOT) == "ENOSPC"
     assert set(made.tree.ids) == {(), ("web",)} and made.source.swept == 1
 
 
@@ -284,8 +296,8 @@ def test_remove(made: Service) -> None:
 
 def test_rename(made: Service) -> None:
     """What is below it is below the new name; one event."""
-    made.lifecycle.create("/web/db", False)
-    assert made.lifecycle.rename("web", "/www")["name"] == "/www"
+    made.lifecycle.create("/web/db", New(), ROOT)
+    assert made.lifecycle.rename("web", "/www", ROOT)["name"] == "/www"
     assert set(made.tree.ids) == {(), ("www",), ("www", "db")}
     (event,) = [event for event in made.bus.recent(lambda _: True) if event.kind == "renamed"]
     assert (event.container, event.details) == ("/web", {"to": "/www"}) and event.message == "renamed to /www"
@@ -306,18 +318,19 @@ def test_rename(made: Service) -> None:
 )
 def test_rename_refuses(made: Service, old: str, new: str, errno: str) -> None:
     """Nothing is different then."""
-    made.lifecycle.create("/other", False)
-    made.lifecycle.create("/web/db", False)
-    assert code(made.lifecycle.rename, old, new) == errno
+    made.lifecycle.create("/other", New(), ROOT)
+    made.lifecycle.create("/web/db", New(), ROOT)
+    assert code(made.lifecycle.rename, old, new, ROOT) == errno
     assert set(made.tree.ids) == {(), ("web",), ("other",), ("web", "db")}
 
 
-def test_others_tasks_are_not_ended(made: Service) -> None:
-    """Only root ends what belongs to others; /web has task 7."""
-    assert code(made.membership.kill, "/web", USER) == "EACCES"
-    assert code(made.lifecycle.remove, "/web", True, USER) == "EACCES"
-    made.task(7, uids=(USER.uid, USER.uid, USER.uid))
+def test_who_may_end_tasks(made: Service) -> None:
+    """The owner, all that is in it; only who owns one above may remove the container too."""
+    assert code(made.membership.kill, "/web", USER) == code(made.lifecycle.remove, "/web", True, USER) == "EACCES"
+    made.settings.own("/web", USER.uid, ROOT)
     assert made.membership.kill("/web", USER) == 2
+    assert code(made.lifecycle.remove, "/web", True, USER) == "EACCES"
+    made.settings.own("/", USER.uid, ROOT)
     assert made.lifecycle.remove("/web", True, USER) == ["/web"]
 
 
@@ -353,6 +366,7 @@ def test_whom_a_user_may_move(made: Service, facts: dict[str, Any] | None, refus
     if facts is not None:
         made.task(9, **facts)
     made.cgroup = "/root/web"
+    made.settings.own("/", USER.uid, ROOT)
     if refused:
         assert code(made.membership.attach, "/web", [9], True, USER) == refused
         assert code(made.membership.detach, [9], USER) == refused
@@ -419,7 +433,7 @@ def test_a_task_that_ends_between_two_looks(made: Service, monkeypatch: pytest.M
 
 def test_events(made: Service) -> None:
     """What was done is told, of each container and task, when it is done; a removal with its reason."""
-    made.lifecycle.create("/a/b", True)
+    made.lifecycle.create("/a/b", New(parents=True), ROOT)
     made.membership.attach("/web", [7], True, ROOT)
     made.cgroup = "/root/web"
     made.membership.detach([7], ROOT)
@@ -493,7 +507,7 @@ def guard(made: Service) -> Guard:
 def test_a_container_that_a_subsystem_refuses(made: Service, guard: Guard, refused: str) -> None:
     """Nothing is left of it and of the parents that were made for it, here and with the subsystem."""
     guard.refused.add(refused)
-    assert code(made.lifecycle.create, "/a/b/c", True) == "EPERM"
+    assert code(made.lifecycle.create, "/a/b/c", New(parents=True), ROOT) == "EPERM"
     assert set(made.tree.ids) == {(), ("web",)} and made.told() == []
     created = [call[1] for call in guard.calls if call[0] == "create"]
     assert [call[1] for call in guard.calls if call[0] == "destroy"] == created[-2::-1]
@@ -569,8 +583,8 @@ def test_limits_are_attributes_too(made: Service) -> None:
 
 def test_what_somebody_else_removed(made: Service, guard: Guard) -> None:
     """Subsystems hear of it; those that are there are left, counted or not."""
-    made.lifecycle.create("/a", False)
-    made.lifecycle.create("/b", False)
+    made.lifecycle.create("/a", New(), ROOT)
+    made.lifecycle.create("/b", New(), ROOT)
     guard.calls.clear()
     del made.tree.ids["a",]
     made.source.now = snapshot((1, 0))
@@ -593,7 +607,7 @@ def test_containers_from_before(made: Service, guard: Guard, monkeypatch: pytest
 def test_top_and_names(made: Service) -> None:
     """Documents of few, with what only a live view asks for; page faults are unknown without a memory controller."""
     for name in ("/a", "/b", "/b/c"):
-        made.lifecycle.create(name, False)
+        made.lifecycle.create(name, New(), ROOT)
     found = made.documents.top(Wanted(limit=1, text="c", tree=True))
     assert [one["name"] for one in found["containers"]] == ["/b/c", "/b", "/"]
     assert (found["matched"], found["total"]) == (1, len(made.tree.ids)) and found["containers"][0][

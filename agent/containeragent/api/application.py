@@ -11,17 +11,19 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from containeragent.api import openapi
 from containeragent.api.query import Query, parsed
 from containeragent.api.streams import Handover, Streams
 from containeragent.cgroups import names
 from containeragent.containers.caller import Caller
+from containeragent.containers.lifecycle import New
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import Event
+from containeragent.host.users import User
 from containeragent.subsystems.attributes import checked
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ STATUS = {
     "ENOTEMPTY": "409 Conflict",
     "ENOSPC": "507 Insufficient Storage",
 }
-_RELEASE = ("notify_on_release", "remove_on_release")  # keys of a body
+_NOT_LIMITS = ("name", "parents", "owner", "notify_on_release", "remove_on_release")  # keys of a body
 _FAILED = "500 Internal Server Error"
 
 
@@ -64,6 +66,13 @@ class Request(Query):
     def maybe(self, key: str) -> bool | None:
         """The same; None when it is missing."""
         return None if self.body.get(key) is None else self.choice(key, False)
+
+    def user(self) -> User | None:
+        """A user in the body, by name or number; None for nobody."""
+        value = self.body.get("owner")
+        if value is not None and type(value) not in (str, int):
+            raise Refused("EINVAL", "owner in the body is no user: neither a name nor a number")
+        return cast(User | None, value)
 
     def pids(self) -> list[int]:
         """The list of task ids in the body."""
@@ -106,6 +115,7 @@ class Application:
             ("GET", "/v1/subsystems"): lambda request: containers.subsystems.all(),
             ("POST", "/v1/container/rename"): self._rename,
             ("POST", "/v1/container/notify"): self._notify,
+            ("POST", "/v1/container/owner"): self._own,
             ("POST", "/v1/container/kill"): lambda request: {"killed": membership.kill(request.name(), request.caller)},
             ("GET", "/v1/container/files"): lambda request: containers.files.of(request.name()),
             ("POST", "/v1/container/files"): lambda request: containers.files.add(
@@ -125,21 +135,30 @@ class Application:
     def _create(self, request: Request) -> Any:
         if not isinstance(request.body.get("name"), str):
             raise Refused("EINVAL", 'the body has no "name", for example {"name": "/web"}')
-        limits = {key: value for key, value in request.body.items() if key not in ("name", "parents", *_RELEASE)}
-        notify, remove = request.maybe("notify_on_release"), bool(request.maybe("remove_on_release"))
-        parents = request.choice("parents", False)
-        return self._containers.lifecycle.create(request.body["name"], parents, limits, notify, remove)
+        wanted = New(
+            request.choice("parents", False),
+            {key: value for key, value in request.body.items() if key not in _NOT_LIMITS},
+            request.maybe("notify_on_release"),
+            bool(request.maybe("remove_on_release")),
+            request.user(),
+        )
+        return self._containers.lifecycle.create(request.body["name"], wanted, request.caller)
 
     def _rename(self, request: Request) -> Any:
         if not isinstance(request.body.get("to"), str):
             raise Refused("EINVAL", 'the body has no "to", for example {"to": "/web2"}')
-        return self._containers.lifecycle.rename(request.name(), request.body["to"])
+        return self._containers.lifecycle.rename(request.name(), request.body["to"], request.caller)
+
+    def _own(self, request: Request) -> Any:
+        if "owner" not in request.body:
+            raise Refused("EINVAL", 'the body has no "owner", a user such as {"owner": "bob"}, or null for nobody')
+        return self._containers.settings.own(request.name(), request.user(), request.caller)
 
     def _notify(self, request: Request) -> Any:
         notify, remove = request.maybe("notify_on_release"), request.maybe("remove_on_release")
         if notify is None and remove is None:
             raise Refused("EINVAL", 'the body has neither "notify_on_release" nor "remove_on_release"')
-        return self._containers.settings.notify(request.name(), notify, remove)
+        return self._containers.settings.notify(request.name(), notify, remove, request.caller)
 
     def _remove(self, request: Request) -> Any:
         return {"removed": self._containers.lifecycle.remove(request.name(), request.flag("recursive"), request.caller)}

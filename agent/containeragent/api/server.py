@@ -25,6 +25,7 @@ from cheroot.server import HTTPRequest
 from containeragent.api.connections import BODY_BYTES, HEADER_BYTES, Connection, PatientServer
 from containeragent.api.descriptors import Receiver
 from containeragent.api.streams import Handover
+from containeragent.config import DEFAULT_GROUP
 from containeragent.errors import Refused
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class UnixServer(Server):
         """Replace cheroot's, which lets everybody in."""
         path = Path(bind_addr)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        group = _group_id(self._group) if self._group else None
+        group = _group_id(self._group)
         _remove_stale(path)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
@@ -152,10 +153,13 @@ class UnixServer(Server):
         Path(str(self.bind_addr)).unlink(missing_ok=True)
 
 
-def _group_id(name: str) -> int:
+def _group_id(name: str) -> int | None:
+    """None: root only."""
     try:
-        return grp.getgrnam(name).gr_gid
+        return grp.getgrnam(name).gr_gid if name else None
     except KeyError:
+        if name == DEFAULT_GROUP:
+            return None
         raise Refused("ENOENT", f"socket_group {name} does not exist; make the group or change the setting") from None
 
 

@@ -17,6 +17,7 @@ from containeragent.containers.changes import Changes
 from containeragent.containers.ended import Ended
 from containeragent.containers.involved import Involved
 from containeragent.containers.lookup import Lookup
+from containeragent.containers.owners import Owners
 from containeragent.containers.ranking import Ranking, Wanted
 from containeragent.containers.view import Container, Document
 from containeragent.counters.source import Source
@@ -43,6 +44,7 @@ class Documents:
         ended: Ended,
         involved: Involved,
         releases: Releases,
+        owners: Owners,
         workload_of: Callable[[str], Workload | None],
         page_faults_of: Callable[[str, int], int | None],
     ) -> None:
@@ -55,6 +57,7 @@ class Documents:
         self._ended = ended
         self._involved = involved
         self._releases = releases
+        self._owners = owners
         self._workload_of = workload_of
         self._page_faults_of = page_faults_of
 
@@ -64,6 +67,7 @@ class Documents:
         `with_dead` adds those that are gone, before a living one of the same path.
         """
         page_size, engine = self._source.page_size, self._source.engine
+        self._owners.forget_gone()
         states = self._limiting.states()
         live = [self._document(container, states) for container in self._lookup.all(all_cgroups)]
         if not with_dead:
@@ -91,7 +95,8 @@ class Documents:
         else:
             state, workload = None, self._workload_of(container.cgroup)
         flags = self._flags(container)
-        shown = {"notify_on_release": flags.notify, "remove_on_release": flags.remove}
+        owner = self._owners.document(container.cgroup) if container.managed else None
+        shown = {"notify_on_release": flags.notify, "remove_on_release": flags.remove, "owner": owner}
         return view.document(container, self._source.page_size, self._source.engine, state, workload) | shown
 
     def _flags(self, container: Container) -> Flags:
@@ -113,6 +118,7 @@ class Documents:
     def shown(self, found: Container) -> Document:
         """One that was found, with its attributes."""
         self._limiting.keeper.refresh(found.reading.cgroup_id)
+        self._owners.forget_gone()
         attributes = self._attributes(names.parse(found.name)) if found.managed else {}
         more = self._page_faults(found) | {"attributes": attributes}
         return self._document(found, self._limiting.states()) | more

@@ -18,6 +18,7 @@ from containeragent.cgroups.tree import Parts, Tree
 from containeragent.containers.caller import Caller
 from containeragent.containers.changes import Changes
 from containeragent.containers.lookup import Lookup
+from containeragent.containers.permissions import Permissions
 from containeragent.containers.view import Document
 from containeragent.counters.charged import ChargedFile, ChargedFiles, FileKey
 from containeragent.counters.source import Source
@@ -51,11 +52,10 @@ def _check_kind(descriptor: int, path: str) -> None:
         raise Refused("ENOTSUP", f"file {path} cannot be charged: files of {without} have no page cache")
 
 
-def _checked(name: str, caller: Caller) -> Parts:
-    parts = names.parse(name)
-    if caller.uid:
-        raise Refused("EACCES", f"only root may change files of container {names.join(parts)}; use sudo")
-    return parts
+def _check_owned(descriptor: int, path: str, caller: Caller) -> None:
+    """Whoever gets a file's pages, somebody else is without them."""
+    if caller.uid and os.fstat(descriptor).st_uid != caller.uid:
+        raise Refused("EACCES", f"only root and its owner may charge file {path} to a container; use sudo")
 
 
 def _enter(files: ChargedFiles, entries: Iterable[ChargedFile]) -> None:
@@ -76,6 +76,7 @@ class Files:
         changes: Changes,
         lookup: Lookup,
         *,
+        permissions: Permissions,
         paths_of: Callable[[Sequence[int]], Sequence[str | None]],
         bus: Bus,
     ) -> None:
@@ -85,6 +86,7 @@ class Files:
         self._names = name_rules
         self._changes = changes
         self._lookup = lookup
+        self._permissions = permissions
         self._paths_of = paths_of
         self._bus = bus
         self._lock = threading.Lock()
@@ -99,19 +101,21 @@ class Files:
             raise Refused("ENOTSUP", f"engine {engine} cannot charge files to containers: {hint}")
         return self._source.files
 
-    def _container(self, name: str, parts: Parts) -> int:
+    def _container(self, name: str, parts: Parts, caller: Caller) -> int:
         self._lookup.check_managed(parts, name, "files")
+        self._permissions.demand("charge", parts, caller)
         return self._tree.identity(parts)
 
     def add(self, name: str, descriptor: int | None, caller: Caller) -> Document:
         """Charge an open file to a container. Pages that are cached already count there when this returns."""
-        files, parts = self._files(), _checked(name, caller)
+        files, parts = self._files(), names.parse(name)
         if descriptor is None:
             raise Refused("EINVAL", "no open file came with the request (SCM_RIGHTS); use containerctl file add")
         path = path_of(descriptor)
         _check_kind(descriptor, path)  # a file system may be slow to answer, so nobody waits for this
+        _check_owned(descriptor, path, caller)
         with self._changes.one():
-            cgroup_id = self._container(name, parts)
+            cgroup_id = self._container(name, parts, caller)
             moved, entry = self._charge(files, descriptor, cgroup_id, path)
             self._publish(FILE_ADDED, entry, moved_pages=moved)
         return self._document(entry, names.join(parts)) | {"moved_pages": moved}
@@ -137,9 +141,9 @@ class Files:
 
     def remove(self, name: str, descriptor: int | None, path: str, caller: Caller) -> Document:
         """End the charge of an open file, or of one by the path that it was added with; its cached pages stay."""
-        files, parts = self._files(), _checked(name, caller)
+        files, parts = self._files(), names.parse(name)
         with self._changes.one():
-            cgroup_id = self._container(name, parts)
+            cgroup_id = self._container(name, parts, caller)
             entry = self._entry(files, cgroup_id, descriptor, path)
             if entry is None:
                 message = f"file {path} is not charged to container {names.join(parts)}; see containerctl file ls"

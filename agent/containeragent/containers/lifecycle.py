@@ -8,6 +8,7 @@ undone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from containeragent.cgroups import names
@@ -19,13 +20,30 @@ from containeragent.containers.documents import Documents
 from containeragent.containers.ended import Ended
 from containeragent.containers.involved import Involved
 from containeragent.containers.lookup import Lookup
-from containeragent.containers.membership import Membership
+from containeragent.containers.owners import Owners
+from containeragent.containers.permissions import Permissions
 from containeragent.containers.view import Document
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import CREATED, RENAMED
+from containeragent.host import users
+from containeragent.host.users import User
 from containeragent.limits.limiting import Limiting
 from containeragent.release.releases import Releases
+
+
+@dataclass(frozen=True)
+class New:
+    """What a container to be made is like; with `parents` those above it that are missing are made too.
+
+    `notify` is whether its release is told; None is as its parent has it.
+    """
+
+    parents: bool = False
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    notify: bool | None = None
+    remove_on_release: bool = False
+    owner: User | None = None
 
 
 class Lifecycle:
@@ -39,7 +57,8 @@ class Lifecycle:
         *,
         lookup: Lookup,
         documents: Documents,
-        membership: Membership,
+        permissions: Permissions,
+        owners: Owners,
         limiting: Limiting,
         bus: Bus,
         ended: Ended,
@@ -51,37 +70,33 @@ class Lifecycle:
         self._changes = changes
         self._lookup = lookup
         self._documents = documents
-        self._membership = membership
+        self._permissions = permissions
+        self._owners = owners
         self._limiting = limiting
         self._bus = bus
         self._ended = ended
         self._involved = involved
         self._releases = releases
 
-    def create(
-        self,
-        name: str,
-        parents: bool,
-        limits: Mapping[str, Any] | None = None,
-        notify: bool | None = None,
-        remove_on_release: bool = False,
-    ) -> Document:
-        """Make a container with limits, with `parents` also those above it that are missing.
-
-        `notify` is whether its release is told; None is as its parent has it.
-        """
+    def create(self, name: str, wanted: New, caller: Caller) -> Document:
+        """Make a container. What fails of it leaves nothing."""
         parts = names.parse(name)
+        uid = None if wanted.owner is None else users.uid_of(wanted.owner)
         made: list[Parts] = []
         with self._changes.one():
+            self._permissions.demand("create", parts, caller)
             try:
-                if parents:
+                if wanted.parents:
                     self._create_missing(parts[:-1], made)
                 self._create_one(parts, made)
-                if limits:
-                    self._limiting.keeper.change(self._tree.directories(parts), limits)
+                if wanted.limits:
+                    self._limiting.keeper.change(self._tree.directories(parts), wanted.limits)
                 for created in made:
                     own = created == parts
-                    self._releases.created(created, notify if own else None, remove_on_release and own)
+                    notify, remove = (wanted.notify, wanted.remove_on_release) if own else (None, False)
+                    self._releases.created(created, notify, remove)
+                if uid is not None:
+                    self._owners.set(parts, uid)
             except Refused:
                 for undone in reversed(made):
                     self._remove_one(undone, "its creation was undone", tell=False)
@@ -109,7 +124,7 @@ class Lifecycle:
     def _publish(self, kind: str, parts: Parts, **details: Any) -> None:
         self._bus.publish(kind, names.join(parts), self._names.cgroup(parts), **details)
 
-    def rename(self, old: str, new: str) -> Document:
+    def rename(self, old: str, new: str, caller: Caller) -> Document:
         """Give a container another name below the same parent; nothing else about it changes."""
         was, parts = names.parse(old), names.parse(new)
         if not was:
@@ -118,6 +133,8 @@ class Lifecycle:
             below = names.join((*was[:-1], parts[-1] if parts else "NAME"))
             raise Refused("EINVAL", f"container {old} stays below its parent, so not {new}; for example {below}")
         with self._changes.one():
+            self._tree.identity(was)
+            self._permissions.demand("rename", was, caller)
             self._tree.rename(was, parts)
             self._involved.renamed(was, parts)
             self._bus.publish(RENAMED, names.join(was), self._names.cgroup(parts), to=names.join(parts))
@@ -137,10 +154,12 @@ class Lifecycle:
         if not parts:
             raise Refused("EBUSY", "the container / is the cgroup root, which stays as long as the agent runs")
         with self._changes.one():
+            self._tree.identity(parts)
+            self._permissions.demand("remove", parts, caller)
             if not recursive:
                 self._remove_one(parts, "removed")
                 return [names.join(parts)]
-            killed = self._membership.kill_all(parts, caller)
+            killed = self._tree.kill(parts)
             return self._remove_below(parts, _removed(killed))
 
     def _remove_below(self, parts: Parts, reason: str) -> list[str]:

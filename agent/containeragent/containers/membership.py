@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 from containeragent.cgroups import names
 from containeragent.cgroups.naming import Names
-from containeragent.cgroups.tree import Parts, Tree
+from containeragent.cgroups.tree import Tree
 from containeragent.containers import moving
 from containeragent.containers.caller import Caller
 from containeragent.containers.changes import Changes
 from containeragent.containers.involved import Involved
 from containeragent.containers.moving import Mover
+from containeragent.containers.permissions import Permissions
 from containeragent.containers.view import Document
-from containeragent.counters.source import Source
 from containeragent.errors import Refused
-from containeragent.host import process, taskstats
+from containeragent.host import taskstats
 from containeragent.release.releases import Releases
 from containeragent.subsystems.registry import Moved
 
@@ -27,20 +27,20 @@ class Membership:
 
     def __init__(
         self,
-        source: Source,
         tree: Tree,
         name_rules: Names,
         changes: Changes,
         mover: Mover,
         *,
+        permissions: Permissions,
         involved: Involved,
         releases: Releases,
     ) -> None:
-        self._source = source
         self._tree = tree
         self._names = name_rules
         self._changes = changes
         self._mover = mover
+        self._permissions = permissions
         self._involved = involved
         self._releases = releases
 
@@ -91,18 +91,7 @@ class Membership:
         parts = names.parse(name)
         if not parts:
             raise Refused("EBUSY", "the container / is not killed as a whole; name the containers to kill")
-        try:
-            return self.kill_all(parts, caller)
-        finally:
-            self._source.changed()
-
-    def kill_all(self, parts: Parts, caller: Caller) -> int:
-        """SIGKILL to all, under the lock or without. Only root ends what belongs to others."""
-        for pid in self._tree.processes(parts) if caller.uid else ():
-            found = process.look_up(pid)
-            if found is not None and caller.uid not in found.uids:
-                raise Refused(
-                    "EACCES",
-                    f"container {names.join(parts)} has task {pid} of user {found.uids[0]}; only root may end it",
-                )
-        return self._tree.kill(parts)
+        with self._changes.one():
+            self._tree.identity(parts)
+            self._permissions.demand("kill", parts, caller)
+            return self._tree.kill(parts)

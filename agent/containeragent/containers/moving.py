@@ -7,8 +7,11 @@ moved before.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import select
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from containeragent.cgroups import names
@@ -16,6 +19,7 @@ from containeragent.cgroups.naming import Names
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.containers.caller import Caller
 from containeragent.containers.involved import Involved
+from containeragent.containers.permissions import Permissions
 from containeragent.containers.view import Document
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
@@ -30,12 +34,22 @@ from containeragent.subsystems.registry import Moved
 class Mover:
     """Of one tree. One move at a time: the caller holds the lock."""
 
-    def __init__(self, tree: Tree, name_rules: Names, bus: Bus, admission: Admission, involved: Involved) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        name_rules: Names,
+        bus: Bus,
+        admission: Admission,
+        *,
+        involved: Involved,
+        permissions: Permissions,
+    ) -> None:
         self._tree = tree
         self._names = name_rules
         self._bus = bus
         self._admission = admission
         self._involved = involved
+        self._permissions = permissions
 
     def attach(self, parts: Parts, pids: list[int], move: bool, caller: Caller, moved: list[Moved]) -> list[int]:
         """Into a container that is not full; 0 is the caller. Without `move` a task of another container is refused."""
@@ -46,37 +60,71 @@ class Mover:
         return _each(pids, caller, lambda pid: self._detach_one(pid, caller, moved), "detached")
 
     def _attach_one(self, parts: Parts, pid: int, move: bool, caller: Caller, moved: list[Moved]) -> None:
-        target = _movable(pid, caller)
-        cgroup = cgroup_of(target.process)
-        inside = self._names.managed(cgroup)
-        if not move and inside not in (None, "/", names.join(parts)):
-            raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
-        origin = None if inside is None else self._names.place(cgroup)
-        self._admission.check(self._tree.directories(parts), origin, process.threads(target.process))
-        self._move(parts, target, inside, moved)
-        told = _task(target.process)
+        with _held(pid, caller) as held:
+            cgroup = cgroup_of(held.pid)
+            inside = self._names.managed(cgroup)
+            self._permissions.demand_way(self._inside(cgroup, inside), parts, caller)
+            if not move and inside not in (None, "/", names.join(parts)):
+                raise Refused("EBUSY", f"task {pid} is in container {inside} already, and --no-move was given")
+            origin = None if inside is None else self._names.place(cgroup)
+            self._admission.check(self._tree.directories(parts), origin, process.threads(held.pid))
+            self._move(parts, held, inside, moved)
+            told = _task(held.pid)
         self._bus.publish(ATTACHED, names.join(parts), self._names.cgroup(parts), task=told, origin=inside)
 
     def _detach_one(self, pid: int, caller: Caller, moved: list[Moved]) -> None:
-        target = _movable(pid, caller)
-        cgroup = cgroup_of(target.process).removesuffix("/" + names.LEAF)
-        inside = self._names.managed(cgroup)
-        if inside in (None, "/"):
-            raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
-        self._move((), target, inside, moved)
-        self._bus.publish(DETACHED, str(inside), cgroup, task=_task(target.process))
+        with _held(pid, caller) as held:
+            cgroup = cgroup_of(held.pid).removesuffix("/" + names.LEAF)
+            inside = self._names.managed(cgroup)
+            if inside in (None, "/"):
+                raise Refused("EINVAL", f"task {pid} is in no container; see containerctl which {pid}")
+            self._permissions.demand_way(self._inside(cgroup, inside), (), caller)
+            self._move((), held, inside, moved)
+            told = _task(held.pid)
+        self._bus.publish(DETACHED, str(inside), cgroup, task=told)
 
-    def _move(self, parts: Parts, target: Process, inside: str | None, moved: list[Moved]) -> None:
-        """The process is held by a descriptor meanwhile, so that its id cannot become another's unnoticed."""
-        try:
-            held = os.pidfd_open(target.process)
-        except ProcessLookupError:
-            raise Refused("ESRCH", f"there is no task {target.process}") from None
-        try:
-            with self._involved.attaching(parts, inside, Task(target.process, target.uids[0]), moved):
-                self._tree.attach(parts, target.process)
-        finally:
-            os.close(held)
+    def _inside(self, cgroup: str, name: str | None) -> Parts | None:
+        """The container that a cgroup is, by its name or else its place; None outside of the cgroup root."""
+        if name is not None:
+            return tuple(part for part in name.split("/") if part)
+        return self._names.place(cgroup) if cgroup.startswith(self._names.root + "/") else None
+
+    def _move(self, parts: Parts, held: _Held, inside: str | None, moved: list[Moved]) -> None:
+        with self._involved.attaching(parts, inside, Task(held.pid, held.uid), moved):
+            held.check()
+            self._tree.attach(parts, held.pid)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A process with a descriptor: its id is its own as long as it has not ended."""
+
+    pid: int
+    uid: int
+    descriptor: int
+
+    def check(self) -> None:
+        """ESRCH when it has ended: another may have its id soon."""
+        poller = select.poll()
+        poller.register(self.descriptor, select.POLLIN)
+        if poller.poll(0):
+            raise Refused("ESRCH", f"task {self.pid} has ended meanwhile")
+
+
+@contextlib.contextmanager
+def _held(pid: int, caller: Caller) -> Iterator[_Held]:
+    """The process of a task that the caller may move: what is looked at is what is moved, not who got its id since."""
+    process_id = _movable(pid, caller).process
+    try:
+        descriptor = os.pidfd_open(process_id)
+    except ProcessLookupError:
+        raise Refused("ESRCH", f"there is no task {process_id}") from None
+    try:
+        held = _Held(process_id, _movable(process_id, caller).uids[0], descriptor)
+        held.check()
+        yield held
+    finally:
+        os.close(descriptor)
 
 
 def _each(pids: list[int], caller: Caller, step: Callable[[int], None], done_word: str) -> list[int]:

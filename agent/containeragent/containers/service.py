@@ -22,6 +22,8 @@ from containeragent.containers.lifecycle import Lifecycle
 from containeragent.containers.lookup import Lookup
 from containeragent.containers.membership import Membership
 from containeragent.containers.moving import Mover
+from containeragent.containers.owners import Owners
+from containeragent.containers.permissions import Permissions
 from containeragent.containers.ranking import Ranking
 from containeragent.containers.settings import Settings
 from containeragent.containers.taken_up import TakenUp
@@ -63,10 +65,13 @@ class Containers:
         root = container(tree, name_rules, ())
         registry = registry or assembly.own(source, tree, limiting.keeper, root, bus)
         involved = Involved(registry, tree, name_rules, bus)
+        owners = Owners(tree, name_rules)
+        owners.take_up()
+        permissions = Permissions(owners)
         changes = Changes(source)
         lookup = Lookup(source, tree, resolver, name_rules)
-        mover = Mover(tree, name_rules, bus, limiting.admission, involved)
         self.ranking = Ranking(resolver.paths, name_rules, workload_of, limiting.states)
+        mover = Mover(tree, name_rules, bus, limiting.admission, involved=involved, permissions=permissions)
         self.documents = Documents(
             source,
             lookup,
@@ -77,12 +82,23 @@ class Containers:
             ended=ended,
             involved=involved,
             releases=releases,
+            owners=owners,
             workload_of=workload_of,
             page_faults_of=page_faults_of,
         )
-        self.membership = Membership(source, tree, name_rules, changes, mover, involved=involved, releases=releases)
+        self.membership = Membership(
+            tree, name_rules, changes, mover, permissions=permissions, involved=involved, releases=releases
+        )
         self.settings = Settings(
-            tree, changes, lookup, self.documents, keeper=limiting.keeper, involved=involved, releases=releases
+            tree,
+            changes,
+            lookup,
+            self.documents,
+            permissions=permissions,
+            owners=owners,
+            keeper=limiting.keeper,
+            involved=involved,
+            releases=releases,
         )
         self.lifecycle = Lifecycle(
             tree,
@@ -90,12 +106,15 @@ class Containers:
             changes,
             lookup=lookup,
             documents=self.documents,
-            membership=self.membership,
+            permissions=permissions,
+            owners=owners,
             limiting=limiting,
             bus=bus,
             ended=ended,
             involved=involved,
             releases=releases,
         )
-        self.files = Files(source, tree, name_rules, changes, lookup, paths_of=resolver.paths, bus=bus)
+        self.files = Files(
+            source, tree, name_rules, changes, lookup, permissions=permissions, paths_of=resolver.paths, bus=bus
+        )
         self.subsystems = TakenUp(source, lookup, changes, involved)

@@ -127,6 +127,7 @@ def document(
         "limit_mode": {"tasks": limits and limits.tasks_mode, "pages": limits and limits.pages_mode},
         "notify_on_release": False,
         "remove_on_release": False,
+        "owner": None,
         "partial_pages": reading.partial_pages,
         **_numbers(reading.total),
         **_limits(limits),

@@ -14,15 +14,14 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from containeragent import trust
 from containeragent.errors import Refused
 
 ENVIRONMENT = {"HOME": "/", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
 LONGEST_SECONDS = 60.0
-_ROOT = 0
 
 
 @dataclass(frozen=True)
@@ -45,17 +44,8 @@ def check(path: str) -> None:
         raise _refuse(path, "it is not a regular file")
     if not found.st_mode & 0o111:
         raise _refuse(path, f"it is not executable; chmod 755 {path}")
-    if found.st_uid != _ROOT or found.st_mode & 0o022:
-        raise _refuse(path, f"others than root may write it; chown root {path} && chmod go-w {path}")
-    for folder in _folders_of(real):
-        above = folder.stat()
-        # In a sticky folder others cannot take the place of what is root's.
-        if above.st_uid != _ROOT or (above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX):
-            raise _refuse(path, f"others than root may write {folder}, which it is in")
-
-
-def _folders_of(file: Path) -> Sequence[Path]:
-    return file.parents
+    if why := trust.distrust(Path(path), found):
+        raise _refuse(path, why)
 
 
 def _refuse(path: str, why: str) -> Refused:

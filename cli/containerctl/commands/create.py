@@ -11,7 +11,7 @@ from containerctl.output import emit_json
 
 @command(
     "create --parents shop/web/cache",
-    "create web --task-limit 100 --page-limit 1G",
+    "create bob --owner bob --task-limit 100 --page-limit 1G",
     "create job --remove-on-release",
 )
 @click.argument("name", type=container_name)
@@ -22,6 +22,7 @@ from containerctl.output import emit_json
     help="Run the release agent when nothing is left in it.  [default: as its parent]",
 )
 @click.option("--remove-on-release", is_flag=True, default=None, help="Remove it when nothing is left in it.")
+@click.option("--owner", metavar="USER", help="Who may do everything inside it.  [default: whose its parent is]")
 @limit_options
 @click.pass_obj
 def create(settings: Settings, /, name: str, parents: bool, **options: Any) -> None:

@@ -189,7 +189,7 @@ class Model:
     def kill(self, parts: Parts) -> str | None:
         """Everything in it and below it ends."""
         if not parts:
-            return "EINVAL"
+            return "EBUSY"
         node = self.find(parts)
         if node is None:
             return "ENOENT"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from containeragent.api.openapi.words import BOOLEAN, NAME, NO_MORE, STRING, TASK, Schema, an_object
+from containeragent.host import users
 from containeragent.limits.model import MOST_PAGES, MOST_SECONDS, MOST_TASKS
 
 _LIMITS: Schema = {
@@ -41,7 +42,11 @@ _RELEASE: Schema = {
     "remove_on_release": {"type": ["boolean", "null"], "description": "remove it instead"},
 }
 
-_NEW: Schema = {"name": NAME, "parents": {"type": "boolean", "default": False}, **_LIMITS, **_RELEASE}
+_OWNER: Schema = {
+    "anyOf": [STRING, {"type": "integer", "minimum": 0, "maximum": users.MOST}, {"type": "null"}],
+    "description": "a user's name or number, who may do everything inside it; null: nobody",
+}
+_NEW: Schema = {"name": NAME, "parents": {"type": "boolean", "default": False}, "owner": _OWNER, **_LIMITS, **_RELEASE}
 
 BODIES: Schema = {
     "NewContainer": an_object(_NEW, required=["name"]) | NO_MORE,
@@ -51,6 +56,7 @@ BODIES: Schema = {
         "anyOf": [{"required": [flag], "properties": {flag: BOOLEAN}} for flag in _RELEASE],
     },
     "NewName": an_object({"to": {**NAME, "description": "below the same parent", "examples": ["/web2"]}}),
+    "NewOwner": an_object({"owner": _OWNER}),
     "Tasks": an_object(
         {
             "pids": {"type": "array", "minItems": 1, "items": {**TASK, "minimum": 0, "description": "0 is the caller"}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from containeragent.api.openapi.words import BOOLEAN, FRACTION, NUMBER, STRING, TEXT, Schema, an_object
+from containeragent.api.openapi.words import BOOLEAN, FRACTION, NUMBER, STRING, TEXT, WHOLE, Schema, an_object
 from containeragent.containers.view import public_name
 from containeragent.counters.snapshot import COUNTERS
 from containeragent.counters.source import Engine
@@ -53,6 +53,11 @@ _ALWAYS: Schema = {
     "dry_run": {"type": ["boolean", "null"], "description": "limits are not enforced, only said"},
     "notify_on_release": {"type": "boolean", "description": "of /: what new containers get"},
     "remove_on_release": BOOLEAN,
+    "owner": {
+        **an_object({"user": STRING, "uid": WHOLE, "container": STRING}),
+        "type": ["object", "null"],
+        "description": "who may do everything inside it, and the container that is his: this one, or one that it is in",
+    },
     "partial_pages": {"type": "boolean", "description": "pages from before the load are missing"},
     "local": {
         **an_object(dict.fromkeys((*_PRESENT, *_HITS), NUMBER)),

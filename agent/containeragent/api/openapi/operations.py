@@ -82,6 +82,7 @@ def _of_one() -> Schema:
     notify = operation(
         "set_release", "What to do when nothing is left in it", reference("ReleaseFlags"), _NAME, body="Release"
     )
+    own = operation("set_owner", "Give it to a user", _CONTAINER, _NAME, body="NewOwner")
     kill = operation("kill_container", "Kill all its tasks", reference("Killed"), _NAME)
     return {
         "/v1/container": {"get": show, "delete": remove},
@@ -89,6 +90,7 @@ def _of_one() -> Schema:
         "/v1/container/attributes": {"post": attributes},
         "/v1/container/rename": {"post": rename},
         "/v1/container/notify": {"post": notify},
+        "/v1/container/owner": {"post": own},
         "/v1/container/kill": {"post": kill},
     }
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A TOML file that knows in which line each of its keys stands.
+
+tomllib tells no lines. A key stands in the first statement with which it is there, and a part of a file that ends
+within a statement is no TOML: so lines are found by reading beginnings of the file, only when somebody asks.
+"""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from containeragent.errors import Refused
+
+Key = str | int  # an index in a list of tables
+_WHERE = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
+
+
+@dataclass(frozen=True)
+class TomlFile:
+    """`values` is what tomllib makes of the text."""
+
+    path: Path
+    text: str
+    values: dict[str, Any]
+
+    def place(self, *keys: Key) -> str:
+        """FILE:LINE of a key, by the keys of the tables that it is in."""
+        return f"{self.path}:{self._line(keys)}"
+
+    def mistake(self, message: str, *keys: Key) -> Refused:
+        """What is wrong with a key."""
+        return Refused("EINVAL", f"{self.place(*keys)}: {message}")
+
+    def _line(self, keys: tuple[Key, ...]) -> int:
+        """Of the statement's beginning, when it has several lines."""
+        lines = [line + "\n" for line in self.text.split("\n")]
+
+        def whole(most: int) -> int:
+            """How many lines the longest beginning of the file has that ends with a statement."""
+            return next(number for number in range(most, -1, -1) if _reads(lines[:number]) is not None)
+
+        numbers = range(len(lines) + 1)
+        with_key = bisect.bisect_left(numbers, True, key=lambda number: _has(_reads(lines[: whole(number)]), keys))
+        return whole(with_key - 1) + 1
+
+
+def _reads(lines: list[str]) -> dict[str, Any] | None:
+    """None of what ends within a statement."""
+    try:
+        return tomllib.loads("".join(lines))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
+
+
+def _has(values: Any, keys: tuple[Key, ...]) -> bool:
+    for key in keys:
+        try:
+            values = values[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def parse(path: Path, raw: bytes) -> TomlFile:
+    """Refused with the line where it is no TOML."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise Refused("EINVAL", f"{path}:{line}: this is not UTF-8") from None
+    try:
+        return TomlFile(path, text, tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        found = _WHERE.search(str(error))
+        line = int(found[1]) if found and found[1] else max(1, len(text.split("\n")))
+        raise Refused("EINVAL", f"{path}:{line}: {_WHERE.sub('', str(error))}") from None
+    except RecursionError:
+        raise Refused("EINVAL", f"{path}: it is nested too deeply") from None
+
+
+def no_such_key(key: str, known: Iterable[str]) -> str:
+    """What to say of one that nobody knows."""
+    names = list(known)
+    near = difflib.get_close_matches(key, names, 1)
+    return f"there is no key {key!r}; " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}")
