@@ -55,7 +55,7 @@ def test_no_number(agent: Agent, pid: str) -> None:
         agent.ctl(*arguments).refused("is not a task's id", status=2)
 
 
-@pytest.mark.parametrize("pids", [[], None, "1", [True], [1.0], ["1"], [None], [1 << 31], [-(1 << 31)], [[1]], {}])
+@pytest.mark.parametrize("pids", [[], None, "1", [True], [1.5], ["1"], [None], [1 << 31], [-(1 << 31)], [[1]], {}])
 def test_the_api_refuses_what_is_no_list_of_ids(agent: Agent, pids: object) -> None:
     """Other types of JSON."""
     agent.create("web")
