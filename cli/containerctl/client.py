@@ -7,8 +7,11 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
+
+from containerctl.waiting import waiting
 
 SOCKET = "/run/containeragent/agent.sock"
 TIMEOUT_SECONDS = 30.0
@@ -61,10 +64,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """The agent behind one socket; a connection a call, so an agent that restarts in between is no trouble."""
+    """The agent behind one socket; a connection a call, so an agent that restarts in between is no trouble.
 
-    def __init__(self, path: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    With `tells`, an answer that takes long is waited for aloud.
+    """
+
+    def __init__(self, path: str, timeout_seconds: float = TIMEOUT_SECONDS, tells: bool = False) -> None:
         self.path = path
+        self.tells = tells
         self.timeout_seconds = timeout_seconds
 
     def document(
@@ -118,9 +125,10 @@ class Client:
         connection = _UnixConnection(self.path, self.timeout_seconds, descriptor)
         try:
             data = None if body is None else json.dumps(body).encode()
-            connection.request(method, target, data, {"Content-Type": "application/json"} if data else {})
-            response = connection.getresponse()
-            text = response.read()
+            with waiting("waiting for the agent") if self.tells else nullcontext():
+                connection.request(method, target, data, {"Content-Type": "application/json"} if data else {})
+                response = connection.getresponse()
+                text = response.read()
         except OSError as error:
             raise self._unreachable(error) from error
         except http.client.IncompleteRead as error:

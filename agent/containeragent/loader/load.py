@@ -196,6 +196,7 @@ def _build(pins: Pins, options: Options, present: Stamp | None, say: Say) -> bui
     engine, without_fentry = engines.choose(options.engine, replacing.engine_to_keep(present), btf)
     try:
         kept = replacing.kept(pins, present, engine, say)
+        say(f"compiling and verifying the programs of engine {engine.name}, which takes some seconds")
         return build.built(btf, engine, without_fentry, options.slots, kept)
     except Refused as error:
         if options.engine != "auto" or engine is engines.TRACEPOINT:

@@ -20,8 +20,8 @@ class Settings:
         self.socket = SOCKET
         self.json = False
 
-    def client(self, timeout_seconds: float = TIMEOUT_SECONDS) -> Client:
-        return Client(self.socket, timeout_seconds)
+    def client(self, timeout_seconds: float = TIMEOUT_SECONDS, tells: bool = True) -> Client:
+        return Client(self.socket, timeout_seconds, tells)
 
 
 def container_name(text: str) -> str:

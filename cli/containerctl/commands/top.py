@@ -59,4 +59,4 @@ def top(
     from containerctl.top.live import Live
     from containerctl.top.terminal import Terminal
 
-    return Live(settings.client(), view, Terminal()).run()
+    return Live(settings.client(tells=False), view, Terminal()).run()
