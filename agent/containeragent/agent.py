@@ -20,7 +20,7 @@ from typing import Any
 
 from containeragent import __version__, doctor, engines, out_of_memory
 from containeragent.api.application import Application
-from containeragent.api.server import Server, UnixServer
+from containeragent.api.server import Serve, Server, UnixServer
 from containeragent.api.streams import Streams
 from containeragent.cgroups import root as cgroup_root
 from containeragent.cgroups.figures import Figures
@@ -52,7 +52,6 @@ from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
 from containeragent.subsystems import assembly
 from containeragent.web import serving
-from containeragent.web.serving import Serve
 from containeragent.workloads.human_names import HumanNames
 from containeragent.workloads.known import Workloads
 

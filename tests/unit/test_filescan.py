@@ -8,32 +8,15 @@ from typing import cast
 
 import numpy as np
 
-from containeragent.counters import topology
 from containeragent.counters.filescan import FileFrames, FileLook, FilesSeen, distinct, files_of_nodes
 from containeragent.counters.maps import Array
 from containeragent.counters.pagescan import KINDS, found_in
 from containeragent.counters.pageview import of_counts
-from containeragent.counters.records import BLOCK_PAGES, OWNER_BY_FILE, SLOT, SLOT_DEAD, SLOT_LIVE, UNKNOWN
-from containeragent.counters.topology import Topology
+from containeragent.counters.records import BLOCK_PAGES, OWNER_BY_FILE, UNKNOWN
 from containeragent.host.page_flags import ANON, LRU, MMAP, SWAPBACKED
+from tests.unit.topologies import DB, GONE, ROOT, SLOTS, WEB, tree
 
-SLOTS = 16
-ROOT, WEB, DB, GONE = 1, 9, 3, 4
 A, B, C = (0xFFFF_8880_0000_0000 + at * 64 for at in range(3))
-
-
-def tree() -> Topology:
-    """The root with the id 1, /web with 900, /web/db with 500, a dead one below /web."""
-    slots, parents = np.zeros(SLOTS, SLOT), np.zeros(SLOTS, np.uint32)
-    for slot, parent, level, number, state in (
-        (ROOT, 0, 0, 1, SLOT_LIVE),
-        (WEB, ROOT, 1, 900, SLOT_LIVE),
-        (DB, WEB, 2, 500, SLOT_LIVE),
-        (GONE, WEB, 2, 700, SLOT_DEAD),
-    ):
-        slots[slot]["state"], slots[slot]["level"], slots[slot]["cgroup_id"] = state, level, number
-        parents[slot] = parent
-    return topology.build(0, slots, parents)
 
 
 def pairs(*some: tuple[int, int]) -> tuple[Array, Array]:
@@ -51,8 +34,8 @@ def test_distinct() -> None:
 def test_one_file_of_several_is_one_above_them() -> None:
     """With a dead one's at the nearest living ancestor; a slot that nobody has any more counts nowhere."""
     found = pairs((DB, A), (DB, B), (WEB, A), (GONE, A), (GONE, C), (ROOT, C), (12, A))
-    total, held = files_of_nodes(tree(), found)
-    by_slot = {slot: (int(total[at]), int(held[at])) for at, slot in enumerate(tree().used.tolist())}
+    total, held = files_of_nodes(tree(ROOT, WEB, DB, GONE), found)
+    by_slot = {slot: (int(total[at]), int(held[at])) for at, slot in enumerate(tree(ROOT, WEB, DB, GONE).used.tolist())}
     assert by_slot[ROOT] == (3, 1) and by_slot[WEB] == (3, 2) and by_slot[DB] == (2, 2)
 
 
@@ -98,7 +81,7 @@ def test_a_look(tmp_path: Path) -> None:
     }
     assert seen.moved[:, WEB].tolist() == [0, -2, -1, -1, 0] and not seen.moved[:, ROOT].any()
     counts = np.zeros((len(KINDS), SLOTS), dtype=np.int64)
-    view = of_counts(0.0, counts, tree(), np.ones(SLOTS, dtype=np.bool_), seen)
+    view = of_counts(0.0, counts, tree(ROOT, WEB, DB, GONE), np.ones(SLOTS, dtype=np.bool_), seen)
     assert view.total["files"].tolist() == [2, 1, 2] and view.local["files"].tolist() == [0, 1, 1]
     assert view.moved_pages(500)["file"] == 3 and view.moved_pages(900)["file"] == 1  # one moved within it
     assert view.moved_pages(77) == {}
@@ -116,6 +99,6 @@ def test_who_came_during_the_look_is_unknown() -> None:
     """Its slot's files are not counted."""
     kept = np.arange(SLOTS) != DB
     seen = FilesSeen(pairs((DB, A), (WEB, B)), None)
-    view = of_counts(0.0, np.zeros((len(KINDS), SLOTS), dtype=np.int64), tree(), kept, seen)
+    view = of_counts(0.0, np.zeros((len(KINDS), SLOTS), dtype=np.int64), tree(ROOT, WEB, DB, GONE), kept, seen)
     assert view.ids.tolist() == [1, 900] and view.total["files"].tolist() == [1, 1]
     assert view.moved is None and UNKNOWN not in view.total["files"].tolist()

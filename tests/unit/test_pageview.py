@@ -5,32 +5,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from containeragent.counters import topology
 from containeragent.counters.pagescan import KINDS
 from containeragent.counters.pageview import PageView, of_counts
-from containeragent.counters.records import SLOT, SLOT_DEAD, SLOT_LIVE, UNKNOWN
-
-SLOTS = 16
-ROOT, WEB, DB, GONE, NEW = 1, 9, 3, 4, 5
+from containeragent.counters.records import UNKNOWN
+from tests.unit.topologies import DB, GONE, NEW, ROOT, SLOTS, WEB, tree
 
 
 def seen() -> PageView:
     """The root, /web with the id 900, /web/db with 500, a dead one below /web; /new took its slot during the look."""
-    slots, parents = np.zeros(SLOTS, SLOT), np.zeros(SLOTS, np.uint32)
-    for slot, parent, level, number, state in (
-        (ROOT, 0, 0, 1, SLOT_LIVE),
-        (WEB, ROOT, 1, 900, SLOT_LIVE),
-        (DB, WEB, 2, 500, SLOT_LIVE),
-        (GONE, WEB, 2, 700, SLOT_DEAD),
-        (NEW, ROOT, 1, 800, SLOT_LIVE),
-    ):
-        slots[slot]["state"], slots[slot]["level"], slots[slot]["cgroup_id"] = state, level, number
-        parents[slot] = parent
     counts = np.zeros((len(KINDS), SLOTS), dtype=np.int64)
     for slot, pages in ((ROOT, 1), (WEB, 10), (DB, 100), (GONE, 1000), (NEW, 10000)):
         counts[:, slot] = pages
     kept = np.arange(SLOTS) != NEW
-    return of_counts(7.0, counts, topology.build(0, slots, parents), kept)
+    return of_counts(7.0, counts, tree(ROOT, WEB, DB, GONE, NEW), kept)
 
 
 def test_sums() -> None:

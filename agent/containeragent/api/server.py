@@ -16,6 +16,7 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,9 @@ class _ReceivingConnection(Connection):
         """The connection, and what came and was not asked for."""
         self.receiver.drop()
         super().close()
+
+
+Serve = Callable[[Any], Server]  # of a WSGI application
 
 
 class UnixServer(Server):

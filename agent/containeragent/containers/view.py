@@ -20,7 +20,6 @@ from containeragent.workloads.patterns import Workload
 
 Document = dict[str, Any]
 
-# Counters that this version does not keep: unknown, so null.
 _LIMITS = "task_limit page_limit task_limit_hits page_limit_hits throttled_seconds kill_after_seconds dry_run".split()
 
 

@@ -53,8 +53,7 @@ class Excess:
             return
         limit = entry.kept.limits.task_limit
         self._source.rearm(cgroup_id)
-        known, present = self._allowed.get(cgroup_id, (limit, limit))
-        most = max(limit, min(present, present if before is None else before) if known == limit else limit)
+        most = self._most(cgroup_id, limit, before)
         present = len(self._tree.tasks(entry.parts))
         if present <= most:
             self.allow(cgroup_id, limit, present)
@@ -65,6 +64,12 @@ class Excess:
         finally:
             self._freezer.go_on(entry.parts, self)
         self._say(cgroup_id, entry.parts, ended, limit)
+
+    def _most(self, cgroup_id: int, limit: int, before: int | None) -> int:
+        known, present = self._allowed.get(cgroup_id, (limit, limit))
+        if known != limit:
+            return limit
+        return max(limit, present if before is None else min(present, before))
 
     def _say(self, cgroup_id: int, parts: Parts, ended: int, limit: int) -> None:
         """A storm of forks is no storm of events."""

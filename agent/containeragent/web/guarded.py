@@ -16,12 +16,11 @@ from cheroot import errors
 from cheroot.ssl import Adapter
 
 from containeragent.api.connections import Connection
-from containeragent.api.server import Server
+from containeragent.api.server import Serve, Server
 from containeragent.errors import Refused
 from containeragent.web import tls
 from containeragent.web.guard import Application, Guard
 from containeragent.web.reading import Web
-from containeragent.web.serving import QUEUE, THREADS, Serve
 
 log = logging.getLogger(__name__)
 
@@ -84,20 +83,20 @@ class _TlsConnection(Connection):
 class _TlsServer(Server):
     ConnectionClass = _TlsConnection
 
-    def __init__(self, address: tuple[str, int], application: Application, web: Web) -> None:
-        super().__init__(address, application, threads=THREADS, request_queue_size=QUEUE)
+    def __init__(self, address: tuple[str, int], application: Application, web: Web, **size: int) -> None:
+        super().__init__(address, application, **size)
         self.web = web
         self.ssl_adapter = _Tls(web)
 
 
-def server(place: tuple[str, int], web_config_file: Path) -> Serve:
-    """At an address and port."""
+def server(place: tuple[str, int], web_config_file: Path, **size: int) -> Serve:
+    """At an address and port; `size` is what Server takes."""
     web = Web(web_config_file)
 
     def serve(application: Application) -> Server:
         guarded = Guard(web, application)
         if web.has_tls:
-            return _TlsServer(place, guarded, web)
-        return Server(place, guarded, threads=THREADS, request_queue_size=QUEUE)
+            return _TlsServer(place, guarded, web, **size)
+        return Server(place, guarded, **size)
 
     return serve

@@ -5,21 +5,19 @@ loaded, which would be 2 MiB of memory for everybody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from pathlib import Path
-from typing import Any
 
-from containeragent.api.server import Server, address_of
+from containeragent.api.server import Serve, Server, address_of
 
-THREADS, QUEUE = 4, 128
-Serve = Callable[[Any], Server]  # of a WSGI application
+_THREADS, _QUEUE = 4, 128
 
 
 def server(address: str, web_config_file: str) -> Serve:
     """On HOST:PORT. Refused if the file is wrong; "" is none."""
     place = address_of(address)
     if not web_config_file:
-        return lambda application: Server(place, application, threads=THREADS, request_queue_size=QUEUE)
+        return functools.partial(Server, place, threads=_THREADS, request_queue_size=_QUEUE)
     from containeragent.web import guarded
 
-    return guarded.server(place, Path(web_config_file))
+    return guarded.server(place, Path(web_config_file), threads=_THREADS, request_queue_size=_QUEUE)
