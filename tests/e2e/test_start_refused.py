@@ -115,15 +115,15 @@ def test_a_stale_socket_is_replaced(loaded: Agent) -> None:
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("sockets = '/run/x.sock'", ("sockets", "known are")),
+        ("sockets = '/run/x.sock'", (":1: ", "sockets", "did you mean socket?")),
         ("slots = '16384'", ("slots", "a whole number")),
         ("slots = true", ("slots", "a whole number")),
         ("bpffs = 7", ("bpffs", "a string")),
-        ("slots = = 7", ("line 1",)),
+        ("slots = = 7", (":1: ",)),
         ("[agent]", ("agent",)),
         ("slots = 3", ("slots = 3",)),
         ("engine = 'quantum'", ("quantum",)),
-        ("socket = \xff", ("cannot be read",)),
+        ("socket = \xff", (":1: ", "UTF-8")),
     ],
 )
 def test_a_bad_configuration_file(loaded: Agent, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:

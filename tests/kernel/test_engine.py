@@ -69,7 +69,7 @@ def test_auto_goes_on_where_the_programs_are_refused(options: Options, monkeypat
     said: list[str] = []
     stamp = load(options, False, said.append)
     assert (stamp.engine, stamp.without_fentry) == ("tracepoint", "the kernel refused the BPF program of the test")
-    assert said[0] == f"engine fentry does not load, tracepoint takes its place: {stamp.without_fentry}"
+    assert f"engine fentry does not load, tracepoint takes its place: {stamp.without_fentry}" in said
 
 
 @pytest.mark.every_engine
