@@ -60,7 +60,7 @@ def test_pages_are_summed_over_cpus(parts: list[int]) -> None:
     rows["alloc_anon"][:, 5] = parts
     rows["free_anon"][::-1, 5] = parts
     rows["adjust_file"][1, 5] = 9
-    anon, file, shmem, mapped = page_columns(rows)
+    anon, file, shmem, mapped = page_columns(rows, np.arange(SLOTS))
     assert (anon[5], file[5], shmem[5], mapped[5]) == (0, 9, 0, 0)
     assert not anon[:5].any() and not file[6:].any()
 
@@ -74,9 +74,9 @@ def test_what_pages_become() -> None:
     row["free_shmem"], row["delete_shmem"] = 1, 2
     row["adjust_anon"], row["adjust_file"], row["adjust_shmem"] = -4, 6, 12
     row["shmem"], row["mapped"], row["adjust_mapped"] = 40, 5, -2
-    anon, file, shmem, mapped = page_columns(rows)
-    assert (anon[3], file[3], shmem[3]) == (100 - 10 - 30 - 4, 7 + 30 - 2 - 5 + 6, 40 + 12 - 1 - 2)
-    assert mapped[3] == 5 - 2
+    anon, file, shmem, mapped = page_columns(rows, np.array([3]))
+    assert (anon[0], file[0], shmem[0]) == (100 - 10 - 30 - 4, 7 + 30 - 2 - 5 + 6, 40 + 12 - 1 - 2)
+    assert mapped[0] == 5 - 2
 
 
 def _count(maps: FakeMaps, slot: int, tasks: int, anon: int, file: int) -> None:
@@ -172,11 +172,11 @@ def test_a_tree_that_changes_meanwhile(maps: FakeMaps, monkeypatch: pytest.Monke
     """Taken again a few times, then as it is: a snapshot always comes."""
     left, page_columns_of = [times], snapshot.page_columns
 
-    def columns(rows: Any) -> Any:
+    def columns(rows: Any, slots: Any) -> Any:
         if left[0]:
             left[0] -= 1
             maps.state["topology"] += 1
-        return page_columns_of(rows)
+        return page_columns_of(rows, slots)
 
     monkeypatch.setattr(snapshot, "page_columns", columns)
     assert len(maps.reader().take()) == 3

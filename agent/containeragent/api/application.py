@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -183,34 +183,34 @@ class Application:
             return event.is_of(container)
 
         if request.query.get("follow") != "1" and not request.flag("follow"):
-            return [event.document for event in self._bus.recent(wanted, since or 0)]
+            return (event.document for event in self._bus.recent(wanted, since or 0))
         if self._streams is None:
             raise Refused("ENOTSUP", "events cannot be followed here")
         return self._streams.follow(wanted, since)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes] | Handover:
-        status, document = self._answer(environ)
-        if isinstance(document, Handover):
-            return document
-        body = json.dumps(document).encode() + b"\n"
+        status, body = self._answer(environ)
+        if isinstance(body, Handover):
+            return body
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
         if status == STATUS["ENOSYS"]:
             headers.append(("Allow", ", ".join(self._methods(environ["PATH_INFO"]))))  # RFC 9110 asks for it
         start_response(status, headers)
         return [body]
 
-    def _answer(self, environ: dict[str, Any]) -> tuple[str, Any]:
+    def _answer(self, environ: dict[str, Any]) -> tuple[str, bytes | Handover]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         try:
             handler = self._handler(method, path)
-            document = handler(_request(environ))
+            answer = handler(_request(environ))
+            body = answer if isinstance(answer, Handover) else _encoded(answer)
         except Refused as error:
-            return STATUS.get(error.code, _FAILED), {"error": {"code": error.code, "message": error.message}}
+            return STATUS.get(error.code, _FAILED), _encoded({"error": {"code": error.code, "message": error.message}})
         except Exception:
             log.exception("%s %s failed", method, path)
             message = "the agent failed at this; its log says how (journalctl -u containeragent)"
-            return _FAILED, {"error": {"code": "EIO", "message": message}}
-        return ("201 Created" if (method, path) == ("POST", "/v1/containers") else "200 OK"), document
+            return _FAILED, _encoded({"error": {"code": "EIO", "message": message}})
+        return ("201 Created" if (method, path) == ("POST", "/v1/containers") else "200 OK"), body
 
     def _handler(self, method: str, path: str) -> Handler:
         handler = self._routes.get((method, path))
@@ -222,6 +222,13 @@ class Application:
 
     def _methods(self, path: str) -> list[str]:
         return [method for method, known in self._routes if known == path]
+
+
+def _encoded(document: Any) -> bytes:
+    """As JSON; what comes one by one becomes a list that is never in memory as objects."""
+    if isinstance(document, Iterator):
+        return b"[" + b", ".join(json.dumps(one).encode() for one in document) + b"]\n"
+    return json.dumps(document).encode() + b"\n"
 
 
 def _request(environ: dict[str, Any]) -> Request:

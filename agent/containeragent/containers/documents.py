@@ -7,7 +7,7 @@ In: names, and which containers are asked for. Out: documents, or Refused.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from containeragent.cgroups import names
 from containeragent.cgroups.tree import Parts
@@ -19,7 +19,7 @@ from containeragent.containers.involved import Involved
 from containeragent.containers.lookup import Lookup
 from containeragent.containers.owners import Owners
 from containeragent.containers.ranking import Ranking, Wanted
-from containeragent.containers.view import Container, Document
+from containeragent.containers.view import Container, Dead, Document
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.limits.limiting import Limiting
@@ -61,19 +61,21 @@ class Documents:
         self._workload_of = workload_of
         self._page_faults_of = page_faults_of
 
-    def all(self, all_cgroups: bool, with_dead: bool = False) -> list[Document]:
+    def all(self, all_cgroups: bool, with_dead: bool = False) -> Iterator[Document]:
         """Containers, sorted by path; with `all_cgroups` also those that are not managed.
 
-        `with_dead` adds those that are gone, before a living one of the same path.
+        `with_dead` adds those that are gone, before a living one of the same path. One at a time, because together they
+        are large.
         """
-        page_size, engine = self._source.page_size, self._source.engine
         self._owners.forget_gone()
         states = self._limiting.states()
-        live = [self._document(container, states) for container in self._lookup.all(all_cgroups)]
-        if not with_dead:
-            return live
-        dead = [view.dead_document(one, page_size, engine) for one in self._ended.dead(all_cgroups)]
-        return sorted(dead + live, key=lambda document: str(document["cgroup"]))
+        shown: list[Dead | Container] = [*self._lookup.all(all_cgroups)]
+        if with_dead:
+            shown = sorted([*self._ended.dead(all_cgroups), *shown], key=lambda one: one.cgroup)
+        return (self._dead(one) if isinstance(one, Dead) else self._document(one, states) for one in shown)
+
+    def _dead(self, dead: Dead) -> Document:
+        return view.dead_document(dead, self._source.page_size, self._source.engine)
 
     def top(self, wanted: Wanted) -> Document:
         """The first containers in an order, with what only a live view asks for; not settled: it costs little."""
@@ -111,8 +113,7 @@ class Documents:
             dead = self._ended.newest("/" + name.removeprefix("/"))
             if dead is None:
                 raise
-            document = view.dead_document(dead, self._source.page_size, self._source.engine)
-            return document | {"page_faults": None, "attributes": {}}
+            return self._dead(dead) | {"page_faults": None, "attributes": {}}
         return self.shown(found)
 
     def shown(self, found: Container) -> Document:

@@ -129,9 +129,15 @@ def _known(value: np.int64) -> Count:
     return None if value == UNKNOWN else int(value)
 
 
-def page_columns(rows: npt.NDArray[Any]) -> tuple[Column, Column, Column, Column]:
-    """Anonymous, file, shmem and mapped pages of (cpus, slots) rows, all CPUs together; bpf/records.h explains them."""
-    sums = rows.view(np.int64).reshape(*rows.shape, -1).sum(axis=0)
+def page_columns(rows: npt.NDArray[Any], slots: topology.Index) -> tuple[Column, Column, Column, Column]:
+    """Anonymous, file, shmem and mapped pages of these slots in (cpus, slots) rows; bpf/records.h explains them.
+
+    A CPU at a time, and only rows in use: slots come from a queue, so few containers may be far apart.
+    """
+    words = rows.view(np.int64).reshape(*rows.shape, -1)
+    sums = words[0, slots]
+    for cpu in words[1:]:
+        sums += cpu[slots]
     column = {name: sums[:, at] for at, name in enumerate(rows.dtype.names or ()) if name != "spare"}
     became_file = column["add_from_anon"]
     anon = column["alloc_anon"] - column["free_anon"] - became_file + column["adjust_anon"]
@@ -232,9 +238,8 @@ class Reader:
 
     def _take(self, tree: Topology) -> Snapshot:
         maps, live, slots = self._maps, tree.live, tree.live_slots
-        groups, limits, highest = maps.groups, maps.limits, int(tree.used.max(initial=0)) + 1
-        pages = [column[tree.used] for column in page_columns(maps.rows[:, :highest])]
-        local = np.stack([groups["tasks_local"][tree.used], *pages], axis=1)
+        groups, limits = maps.groups, maps.limits
+        local = np.stack([groups["tasks_local"][tree.used], *page_columns(maps.rows, tree.used)], axis=1)
         total, held = tree.subtree(local)[live], tree.held(local)[live]
         seen_total, seen_local = self._seen.columns(tree)
         totals = {name: total[:, at] for at, name in enumerate(_COUNTED)} | seen_total

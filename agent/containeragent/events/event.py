@@ -105,7 +105,7 @@ class Event:
         text = text.replace("removed: removed", "removed", 1)
         return printable(f"{text} (dry run)" if self.details.get("dry_run") else text)
 
-    @functools.cached_property
+    @property
     def document(self) -> dict[str, Any]:
         """As the API gives it."""
         moment = datetime.datetime.fromtimestamp(self.time, datetime.UTC)

@@ -13,7 +13,8 @@ _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _ENDED = "ZXx"
 _CAP_KILL = 5
 _URGENT = -10  # nice value
-_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # M_MMAP_THRESHOLD, M_ARENA_MAX of malloc.h
+_LARGE_BYTES = 128 * 1024  # the C library's own default, which it raises by itself unless it is set
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,14 @@ def hurry() -> None:
 
 
 def share_memory() -> None:
-    """Have all threads take memory from one place: many small ones each keep what they had at most (mallopt(3))."""
+    """Have all threads take memory from one place, and large pieces go back at once (mallopt(3)).
+
+    Many small places each keep what they had at most; so does one where large answers come and go between small pieces.
+    """
     with contextlib.suppress(AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_ARENA_MAX, 1)
+        libc.mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 @dataclass(frozen=True)
