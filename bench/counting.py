@@ -11,8 +11,9 @@ from dataclasses import replace
 from containeragent import libbpf
 from containeragent.errors import Refused
 from containeragent.host import functions
-from containeragent.loader import sources
-from containeragent.loader.compiler import FUNCTION_PREFIX, RAW_TRACEPOINT_PREFIX, Module
+from containeragent.host.btf import Btf
+from containeragent.loader import denial, sources
+from containeragent.loader.compiler import FUNCTION_PREFIX, RAW_TRACEPOINT_PREFIX, Module, plain_name
 from containeragent.loader.load import BPFFS, Options, load, unload
 from containeragent.pins import Pins
 
@@ -21,6 +22,11 @@ OPTIONS = Options(BPFFS / f"bench-{os.getpid()}")
 
 def silent(_line: str) -> None:
     """Nobody is told what a loader says."""
+
+
+def engines() -> list[str]:
+    """Those that load here."""
+    return ["tracepoint", "fentry"] if functions.probe(Btf()).loads else ["tracepoint"]
 
 
 @contextlib.contextmanager
@@ -35,15 +41,19 @@ def switched_on(engine: str = "auto") -> Iterator[Pins]:
 
 def _empty_programs(names: list[str]) -> dict[str, int]:
     """Programs for the same events that do nothing: what the kernel takes for calling any program at all."""
-    hooked = _functions()
-    prefixes = {name: FUNCTION_PREFIX if name in hooked else RAW_TRACEPOINT_PREFIX for name in names}
+    prefixes = {name: _prefix(name) for name in names}
     text = "".join(f"int {prefix}{name}(void *ctx) {{ return 0; }}\n" for name, prefix in prefixes.items())
     module = Module("#include <linux/types.h>\n" + text, sources.folder())
     return {name: os.dup(module.load(prefix + name)) for name, prefix in prefixes.items()}
 
 
-def _functions() -> set[str]:
-    return {name for names in functions.FUNCTIONS.values() for name in names}
+def _prefix(event: str) -> str:
+    """What says to bcc what a program of this event is."""
+    for program in denial.PROGRAMS:
+        if plain_name(program) == event:
+            return program.removesuffix(event)
+    hooked = {name for names in functions.FUNCTIONS.values() for name in names}
+    return FUNCTION_PREFIX if event in hooked else RAW_TRACEPOINT_PREFIX
 
 
 class Switch:
@@ -64,7 +74,7 @@ class Switch:
         while self._links:
             os.close(self._links.pop())
         for name, program in self._programs.get(state, {}).items():
-            tracepoint = None if name in _functions() else name.encode()
+            tracepoint = name.encode() if _prefix(name) == RAW_TRACEPOINT_PREFIX else None
             link = libbpf.library().bpf_raw_tracepoint_open(tracepoint, program)
             if link < 0:
                 raise Refused("ENOENT", f"the program {name} cannot be attached again")
@@ -79,9 +89,9 @@ class Switch:
 
 
 @contextlib.contextmanager
-def switch() -> Iterator[Switch]:
+def switch(engine: str) -> Iterator[Switch]:
     """A switch that is off."""
-    with switched_on() as pins, contextlib.closing(Switch(pins)) as made:
+    with switched_on(engine) as pins, contextlib.closing(Switch(pins)) as made:
         yield made
 
 

@@ -58,16 +58,18 @@ def _measure(switch: Switch, name: str, pairs: int) -> tuple[list[dict[str, floa
 
 
 def run(pairs: int) -> Table:
-    """One row a workload."""
+    """One row a workload, for each engine that loads here."""
     ratios = ("ratio_q1", "ratio_median", "ratio_q3", "empty_median")
-    columns = ("workload", "unit", "off_ns", "on_ns", *ratios, "target", "disturbed")
+    columns = ("engine", "workload", "unit", "off_ns", "on_ns", *ratios, "target", "disturbed")
     table = Table(f"Cost for workloads, CPU time, {pairs} pairs", columns)
     table.notes.append("empty_median: the same ratio with programs that do nothing on the same events")
     table.notes.append("disturbed: rounds during which another set of programs counted too, with counting and without")
-    with counting.switch() as switch:
-        for name in WORKLOADS:
-            measured, disturbed = _measure(switch, name, pairs)
-            table.rows.append((name, UNITS.get(name, "page"), *_figures(measured), TARGETS.get(name, ""), disturbed))
+    for engine in counting.engines():
+        with counting.switch(engine) as switch:
+            for name in WORKLOADS:
+                measured, disturbed = _measure(switch, name, pairs)
+                row = (engine, name, UNITS.get(name, "page"), *_figures(measured), TARGETS.get(name, ""), disturbed)
+                table.rows.append(row)
     return table
 
 

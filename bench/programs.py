@@ -16,8 +16,6 @@ from bench.overhead import run_workload
 from bench.tables import Table
 from bench.workloads import WORKLOADS
 from containeragent import libbpf
-from containeragent.host import functions
-from containeragent.host.btf import Btf
 from containeragent.libbpf import ProgramInfo
 from containeragent.pins import Pins
 
@@ -43,10 +41,6 @@ def _infos(pins: Pins) -> dict[str, ProgramInfo]:
     return found
 
 
-def _engines() -> list[str]:
-    return ["tracepoint", "fentry"] if functions.probe(Btf()).loads else ["tracepoint"]
-
-
 def _measure(pins: Pins, table: Table, engine: str, workload: str) -> None:
     """A row for each program that matters, and one for all that ran, by unit of the workload."""
     before, (_, units) = _infos(pins), run_workload(workload)
@@ -67,7 +61,7 @@ def run(_pairs: int) -> Table:
     columns = ("engine", "workload", "program", "runs_a_unit", "ns_a_run", "ns_a_unit", "missed", "instructions")
     table = Table("Programs", (*columns, "machine_code_bytes"))
     table.notes.append("a unit is a page, of fork a process")
-    for engine in _engines():
+    for engine in counting.engines():
         with counting.switched_on(engine) as pins, _statistics():
             for workload in WORKLOADS:
                 _measure(pins, table, engine, workload)

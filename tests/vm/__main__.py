@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--timeout", type=float, default=limit, metavar="SECONDS", help=f"default: {limit:g}")
     for command in (test, run, shell, built):
         command.add_argument("--tree", type=Path, default=ROOT, help="the checkout to copy; default: this one")
+    run.add_argument("--icount", action="store_true", help="emulate, with clocks that count instructions, one a ns")
     test.add_argument("arguments", nargs="*", metavar="ARGUMENT", help=f"pytest's; default: {' '.join(suite.FOLDERS)}")
     run.add_argument("arguments", nargs="+", metavar="COMMAND")
     return main_parser
@@ -55,7 +56,7 @@ def main(words: list[str]) -> int:
     with image.use(tree, getattr(options, "rebuild", False)) as used:
         if options.what == "build":
             return 0
-        shell = options.what == "shell"
+        shell, icount = options.what == "shell", getattr(options, "icount", False)
         task = Task(
             kernel="",
             tree=tree,
@@ -63,7 +64,8 @@ def main(words: list[str]) -> int:
             environment=environment(sys.stdout.isatty()),
             timeout_seconds=None if shell else options.timeout,
             memory_mib=options.memory,
-            kvm=options.kvm == "auto" and kvm.works(used),
+            kvm=options.kvm == "auto" and not icount and kvm.works(used),
+            icount=icount,
             interactive=shell,
         )
         if options.what != "test":

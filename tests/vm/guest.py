@@ -38,6 +38,7 @@ class Task:
     timeout_seconds: float | None = None
     memory_mib: int = 3072
     kvm: bool = False
+    icount: bool = False
     interactive: bool = False
 
 
@@ -59,6 +60,7 @@ class Guest:
                 status=self._folder / "status",
                 memory_mib=task.memory_mib,
                 kvm=task.kvm,
+                icount=task.icount,
             )
             self._started = time.monotonic()
             self._qemu = start(machine.command_line(), self._folder, None if task.interactive else _NOTHING, output)

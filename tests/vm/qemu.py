@@ -11,6 +11,8 @@ COMMAND = "qemu-system-x86_64"
 # kernel that changed its code while programs were exchanged has met a breakpoint of its own (int3) and panicked. Most
 # tests keep one CPU busy, so it takes as long, and two guests side by side have a core each.
 _EMULATED = ["-accel", "tcg,thread=single", "-cpu", "Nehalem-v1"]
+# The guest's clocks count instructions, one a nanosecond: what is measured does not depend on who else is at work here.
+_COUNTED = ["-icount", "shift=0"]
 _VIRTUALIZED = ["-accel", "kvm", "-cpu", "host"]
 _BARE = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
 # There is no initramfs: Debian's cloud kernels have NVMe and ext4 built in.
@@ -32,10 +34,12 @@ class Machine:
     memory_mib: int = 3072
     cpus: int = 2
     kvm: bool = False
+    icount: bool = False
 
     def command_line(self) -> list[str]:
         """The disk is clean for every run (snapshot); a panic, a reboot and a shutdown end QEMU."""
         line = [COMMAND, *(_VIRTUALIZED if self.kvm else _EMULATED), *_BARE]
+        line += _COUNTED if self.icount else []
         line += ["-smp", str(self.cpus), "-m", str(self.memory_mib)]
         line += ["-kernel", str(self.kernel), "-append", _KERNEL + ("" if self.kvm else _EMULATED_KERNEL)]
         line += _drive("nvme,serial=root", "root", f"file={_escaped(self.disk)},snapshot=on")
