@@ -64,13 +64,17 @@ class Switch:
 
     def __init__(self, pins: Pins) -> None:
         names = pins.names("links")
-        self._programs = {"on": {name: pins.get("programs", name) for name in names}, "empty": _empty_programs(names)}
+        self._state = "off"
         self._links: list[int] = []
         for name in names:
             (pins.live / "links" / name).unlink()
+        self._programs = {"on": {name: pins.get("programs", name) for name in names}, "empty": _empty_programs(names)}
 
     def set(self, state: str) -> None:
-        """`off`, `empty` or `on`."""
+        """`off`, `empty` or `on`. The kernel lets go of a link a moment after it was closed."""
+        if state == self._state:
+            return
+        self._state = state
         while self._links:
             os.close(self._links.pop())
         for name, program in self._programs.get(state, {}).items():

@@ -53,6 +53,19 @@ def test_unload_leaves_nothing(own: Counting) -> None:
     assert said == ["nothing is loaded"]
 
 
+def _links_held_here() -> int:
+    held = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return held.count("anon_inode:bpf_link")
+
+
+def test_pins_alone_hold_what_counts(own: Counting) -> None:
+    """A process that goes on after a load, a benchmark say, does not keep programs attached beyond their pins."""
+    before = _links_held_here()
+    load(own.options, True, no_say)
+    assert own.pins.names("links")
+    assert _links_held_here() == before == 0
+
+
 def test_leftovers_of_an_interrupted_load(own: Counting) -> None:
     """Its pins are removed by the next one, a replacement; how many slots there are, the kept maps decide."""
     for name in ("loading-1", "retired-2"):

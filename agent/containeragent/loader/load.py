@@ -236,6 +236,17 @@ def _load_locked(pins: Pins, options: Options, replace: bool, say: Say) -> Stamp
         return replacing.stay(present, options.engine, say)
     started = time.monotonic()
     built = _build(pins, options, present, say)
+    try:
+        stamp = _count(pins, built, say)
+        count, seconds = len(built.module.links), time.monotonic() - started
+    finally:
+        built.module.close_links()
+    say(f"{'replaced' if present else 'loaded'} {count} programs in {seconds:.1f} s, engine {stamp.engine}")
+    return stamp
+
+
+def _count(pins: Pins, built: build.Built, say: Say) -> Stamp:
+    """Attach the programs and pin them."""
     module, engine, stamp, kept = built.module, built.engine, built.stamp, built.kept
     if kept:
         _go_on(module, engine, kept)
@@ -245,8 +256,6 @@ def _load_locked(pins: Pins, options: Options, replace: bool, say: Say) -> Stamp
         stamp = dataclasses.replace(stamp, without_denial=denial.attach(module))
     libbpf.map_update(module.map_fd("stamp"), bytes(4), stamp.encode())
     _publish(pins, module, engine, kept)
-    count, seconds = len(module.links), time.monotonic() - started
-    say(f"{'replaced' if present else 'loaded'} {count} programs in {seconds:.1f} s, engine {engine.name}")
     return stamp
 
 
