@@ -2,7 +2,8 @@
 /*
  * What happens when a sum goes above its limit: the hit is counted and noted with the limit, and the agent is woken once
  * for all that were noted. It hears no more of a limit until it arms it again, which it does before it looks at the sum:
- * so no crossing passes unseen, and a storm of them wakes nobody.
+ * so no crossing passes unseen, and a storm of them wakes nobody. Only what was told is armed again: a hit whose notice
+ * is on its way stays one.
  */
 
 /* 1 if `value` lies between, 0 else. Without branches, because it stands in loops that the verifier walks through. */
@@ -11,13 +12,13 @@ static __always_inline u64 crossed(s64 value, s64 was, s64 now)
 	return (u64)((value - now) & ~(value - was)) >> 63;
 }
 
-/* Whether the agent is to be woken: `usage` is kept for it then. */
+/* Whether the agent is to be woken: `usage` is kept for it then, before it may look. */
 static __always_inline bool note_hit(u64 *flag, s64 *seen, s64 usage)
 {
-	if (__sync_val_compare_and_swap(flag, LIMIT_ARMED, LIMIT_HIT) != LIMIT_ARMED)
+	if (*(volatile u64 *)flag != LIMIT_ARMED)
 		return false;
 	*seen = usage;
-	return true;
+	return __sync_val_compare_and_swap(flag, LIMIT_ARMED, LIMIT_HIT) == LIMIT_ARMED;
 }
 
 /* A fork was denied, or has come to more tasks than the limit. */

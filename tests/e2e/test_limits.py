@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import signal
 import subprocess
@@ -115,6 +116,23 @@ def test_what_ended_below_a_lowered_limit_does_not_come_back(agent: Agent) -> No
         beyond = nursery.fork(tasks[0])
         assert beyond is None or until(lambda: nursery.is_gone(beyond), bool, "the end of one too many")
         assert agent.show("/low")["num_tasks"] == 2
+
+
+def test_who_was_there_before_a_lower_limit_outlives_the_agent(agent: Agent) -> None:
+    """Who came later is ended, also if it came while no agent was there; the others are not, whoever forks."""
+    agent.create("/low")
+    with Nursery() as nursery:
+        tasks = [nursery.new() for _ in range(3)]
+        agent.ctl("attach", "low", *map(str, tasks)).ok()
+        agent.ctl("limit", "low", "--task-limit", "1").ok()
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            agent.end(how)
+            late = nursery.fork(tasks[0])
+            agent.start()
+            assert late is None or until(functools.partial(nursery.is_gone, late), bool, "the end of a late one")
+            beyond = nursery.fork(tasks[1])
+            assert beyond is None or until(functools.partial(nursery.is_gone, beyond), bool, "the end of one too many")
+            assert agent.ctl("tasks", "low", "--json").json() == sorted(tasks)
 
 
 def test_above_the_page_limit_it_stands_still(agent: Agent) -> None:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import pytest
 
 from containeragent.counters.hits import Cause, Limit, LimitHit
@@ -13,6 +16,7 @@ from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting, no_say
 from tests.kernel.support.hearing import Heard
 from tests.kernel.support.running import Running
+from tests.kernel.support.waiting import until
 
 TASKS, PAGES = 10, 4096
 
@@ -102,6 +106,30 @@ def test_limits_outlive_a_replacement(own: Counting, make_container: MakeContain
         assert heard.counted(container)[1] >= 1
     finally:
         heard.source.close()
+
+
+def test_armed_again_while_it_is_hit(heard: Heard, container: Container) -> None:
+    """A hit that is noted and whose notice is on its way is told, however often the limit is armed meanwhile."""
+    heard.source.set_limits(container.id, None, PAGES)
+    ended = threading.Event()
+
+    def arm() -> None:
+        while not ended.is_set():
+            heard.source.rearm(container.id)
+
+    def told() -> int:
+        return [hit.limit for _, hit in heard.hits].count(Limit.PAGES)
+
+    with Running(container, "limits", "waves", PAGES * 2, 23) as running, contextlib.ExitStack() as stack:
+        for thread in [threading.Thread(target=arm) for _ in range(2)]:
+            thread.start()
+            stack.callback(thread.join)
+        stack.callback(ended.set)
+        touched = 0
+        for rest in running.rests():
+            touched += rest.label == "touched"
+            assert until(told, touched.__le__, 5) == touched
+    assert touched == 23 == heard.counted(container)[1]
 
 
 def test_storm(heard: Heard, container: Container) -> None:

@@ -15,6 +15,7 @@ from containeragent.limits.model import (
     Hits,
     Kept,
     Limits,
+    Spared,
     read_pages,
     read_seconds,
     read_tasks,
@@ -111,7 +112,7 @@ def test_the_hard_limit_is_an_eighth_above() -> None:
 )
 def test_kept_and_read_again(limits: Limits) -> None:
     """The same."""
-    kept = Kept(limits, Hits(1, 2), Hits(0, 1), 0.5)
+    kept = Kept(limits, Hits(1, 2), Hits(0, 1), 0.5, Spared(7, 12345) if limits.dry_run else None)
     assert Kept.decode(kept.encode()) == kept
 
 

@@ -11,6 +11,8 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+import numpy as np
+
 from containeragent.counters.hits import Cause, Limit, LimitHit, LimitNotice, Task
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.records import LIMIT_ARMED, LIMIT_HIT, LIMIT_TOLD, NO_LIMIT
@@ -57,27 +59,40 @@ class Limits:
                 )
 
     def rearm(self, cgroup_id: int) -> None:
-        """Have the next hit of its limits told. Nothing for a cgroup without limits."""
+        """Have the next hit of its limits told; one that is noted and not told yet will be. Nothing without limits."""
         with self._lock:
             slot = self._slots.get(cgroup_id)
             if slot is not None and self._is_of(slot, cgroup_id):
                 for flag, _, _ in _FIELDS.values():
-                    self._maps.limits[flag][slot] = LIMIT_ARMED
+                    if int(self._maps.limits[flag][slot]) == LIMIT_TOLD:
+                        self._maps.limits[flag][slot] = LIMIT_ARMED
 
     def hits(self, notice: LimitNotice) -> list[LimitHit]:
-        """What a notice is about, from the slot up, if it was not told yet."""
+        """What a notice is about, from the slot up, if it was not told yet.
+
+        The slot may be another cgroup's by now. So who finds nothing takes all that are noted: as each noted hit has a
+        notice, none is left when all notices are read.
+        """
+        with self._lock:
+            return self._of_slot(notice) or self._all(notice.cause, notice.task)
+
+    def _of_slot(self, notice: LimitNotice) -> list[LimitHit]:
         found: list[LimitHit] = []
         slot = notice.slot
-        with self._lock:
-            while slot:
-                found += self._take(slot, notice.cause, notice.task)
-                slot = int(self._maps.groups["parent"][slot])
+        while slot:
+            found += self._take(slot, notice.cause, notice.task)
+            slot = int(self._maps.groups["parent"][slot])
         return found
+
+    def _all(self, cause: Cause, task: Task | None) -> list[LimitHit]:
+        limits = self._maps.limits
+        noted = np.logical_or.reduce([limits[flag] == LIMIT_HIT for flag, _, _ in _FIELDS.values()])
+        return [hit for slot in np.flatnonzero(noted).tolist() for hit in self._take(slot, cause, task)]
 
     def untold(self) -> list[LimitHit]:
         """What no notice told of."""
         with self._lock:
-            return [hit for slot in self._set for hit in self._take(slot, Cause.CROSSED, None)]
+            return self._all(Cause.CROSSED, None)
 
     def _is_of(self, slot: int, cgroup_id: int) -> bool:
         return int(self._maps.slots["cgroup_id"][slot]) == cgroup_id

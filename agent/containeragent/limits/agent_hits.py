@@ -7,11 +7,9 @@ wake for who takes the steps above a page limit, tasks beyond a task limit ended
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 
 from containeragent.counters.hits import Cause, Limit, LimitHit
@@ -23,17 +21,22 @@ from containeragent.limits.keeper import Keeper
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 0.25  # of a storm of hits of one container, one is told in that time; all are counted
+_FAILED_SECONDS = 30.0
 
 
 class AgentHits:
-    """Listens from `start` on."""
+    """Listens from `start` on.
+
+    Who was told of is looked at again until nothing is to be done: a notice says when to look, not what there is.
+    """
 
     def __init__(self, source: Source, keeper: Keeper, excess: Excess) -> None:
         self._source = source
         self._keeper = keeper
         self._excess = excess
-        self._crowded: dict[int, int] = {}  # cgroup id -> tasks with the first one that is too many
-        self._again: dict[int, float] = {}  # cgroup id -> when it may be told again
+        # When to look at whose tasks, or pages; at a time that is over, it may be told again.
+        self._looks: dict[tuple[int, Limit], float] = {}
+        self._crowded: set[int] = set()  # to be looked at now, however long it will be told no more
         self._told: dict[tuple[int, Limit], float] = {}  # cgroup id and limit -> when there may be an event again
         self._change = threading.Condition()
         self._closed = False
@@ -51,6 +54,12 @@ class AgentHits:
             self._change.notify()
         self._thread.join()
 
+    def look(self, cgroup_id: int) -> None:
+        """It has another task limit. From any thread; never waits."""
+        with self._change:
+            self._crowded.add(cgroup_id)
+            self._change.notify()
+
     def forget(self, cgroup_id: int) -> None:
         """It is gone."""
         for limit in Limit:
@@ -63,10 +72,10 @@ class AgentHits:
         again = time.monotonic() + AGAIN_SECONDS
         with self._change:
             for hit in found:
-                self._again.setdefault(hit.cgroup_id, again)
-                if hit.limit is Limit.TASKS and hit.cause is Cause.CROSSED:
-                    known = self._crowded.get(hit.cgroup_id, hit.usage)
-                    self._crowded[hit.cgroup_id] = min(known, hit.usage)
+                tasks = hit.limit is Limit.TASKS
+                self._looks.setdefault((hit.cgroup_id, Limit.TASKS if tasks else Limit.PAGES), again)
+                if tasks and hit.cause is Cause.CROSSED:
+                    self._crowded.add(hit.cgroup_id)
             self._change.notify()
         for hit in found:
             self._tell(hit)
@@ -81,33 +90,39 @@ class AgentHits:
             self._keeper.hit(entry.parts, hit.limit.value, hit.usage, hit.value, task)
 
     def _run(self) -> None:
-        while True:
-            with self._change:
-                if self._closed:
-                    return
+        while (due := self._wait()) is not None:
+            for cgroup_id, limit in due:
+                seconds = self._look(cgroup_id, limit)
+                if seconds is not None:
+                    with self._change:
+                        self._looks.setdefault((cgroup_id, limit), time.monotonic() + seconds)
+
+    def _wait(self) -> list[tuple[int, Limit]] | None:
+        """Until somebody is to be looked at; None at the end."""
+        with self._change:
+            while not self._closed:
                 now = time.monotonic()
-                crowded, self._crowded = self._crowded, {}
-                due = [number for number, at in self._again.items() if at <= now]
-                for number in due:
-                    del self._again[number]
-                if not due and not crowded:
-                    self._change.wait(min(self._again.values()) - now if self._again else None)
-            for number, usage in crowded.items():
-                self._do(number, functools.partial(self._excess.end, before=usage - 1))
-            for number in due:
-                self._do(number, self._tell_again)
+                due = [one for one, at in self._looks.items() if at <= now]
+                for one in due:
+                    del self._looks[one]
+                due += [(number, Limit.TASKS) for number in self._crowded if (number, Limit.TASKS) not in due]
+                self._crowded.clear()
+                if due:
+                    return due
+                self._change.wait(min(self._looks.values()) - now if self._looks else None)
+        return None
 
-    def _tell_again(self, cgroup_id: int) -> None:
-        """What came in between is looked at, for nobody was told of it."""
-        self._source.rearm(cgroup_id)
-        self._keeper.above(cgroup_id)
-        if not self._source.denies_forks:
-            self._excess.end(cgroup_id)
-
-    def _do(self, cgroup_id: int, step: Callable[[int], None]) -> None:
+    def _look(self, cgroup_id: int, limit: Limit) -> float | None:
+        """Have the next hit told, then look at what is there. In how many seconds to look again; None: when told."""
         try:
-            step(cgroup_id)
+            self._source.rearm(cgroup_id)
+            if limit is not Limit.TASKS:
+                self._keeper.above(cgroup_id)
+            elif not self._excess.end(cgroup_id):
+                return AGAIN_SECONDS
         except Refused as error:  # it goes at this moment
             log.info("the limits of the cgroup %d are left alone: %s", cgroup_id, error.message)
         except Exception:
             log.exception("the limits of the cgroup %d cannot be looked after", cgroup_id)
+            return _FAILED_SECONDS
+        return None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ends tasks beyond a task limit where the kernel cannot deny their fork: the newest first, while all stand still.
 
-In: a container that has gone above its task limit. Out: it is back at the limit, or at the number of tasks that it had
-when the limit was set below that: for a lower limit alone nobody is ended.
+In: a container that may be above its task limit. Out: it is back at the limit, or has only tasks that were there when
+the limit was set below them: for a lower limit alone nobody is ended, whoever else comes is.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.counters.source import Source
 from containeragent.events.event import KILL
 from containeragent.host import process
 from containeragent.limits.freezer import Freezer
+from containeragent.limits.holders import AGENT
 from containeragent.limits.keeper import Keeper
+from containeragent.limits.model import Spared
 
 _PAUSE_SECONDS = 0.001
 _ROUNDS = 50  # forks that were under way when everything was stopped still come through
@@ -33,43 +35,39 @@ class Excess:
         self._source = source
         self._keeper = keeper
         self._freezer = freezer
-        self._allowed: dict[int, tuple[int, int]] = {}  # cgroup id -> limit, tasks that it may have while above that
         self._unsaid: dict[int, tuple[float, int]] = {}  # cgroup id -> when it was last told, processes ended since
 
-    def allow(self, cgroup_id: int, limit: int | None, present: int) -> None:
-        """The limit was set now, when there were so many tasks."""
-        self._allowed.pop(cgroup_id, None)
-        if limit is not None and present > limit:
-            self._allowed[cgroup_id] = (limit, present)
-
-    def end(self, cgroup_id: int, before: int | None = None) -> None:
-        """End the newest beyond what it may have; the next that are beyond are told at once.
-
-        `before` is the number of tasks before the first that was told: what has ended since the limit was set below
-        them does not come back.
-        """
+    def end(self, cgroup_id: int) -> bool:
+        """End the newest beyond what it may have; the next that are beyond are told. False: some are not gone yet."""
         entry = self._keeper.entry(cgroup_id)
-        if entry is None or entry.kept.limits.task_limit is None:
-            return
-        limit = entry.kept.limits.task_limit
+        limit = None if entry is None else entry.kept.limits.task_limit
+        if entry is None or limit is None or entry.modes.tasks != AGENT:
+            return True
         self._source.rearm(cgroup_id)
-        most = self._most(cgroup_id, limit, before)
-        present = len(self._tree.tasks(entry.parts))
-        if present <= most:
-            self.allow(cgroup_id, limit, present)
-            return
+        tasks, known = self._tree.tasks(entry.parts), _Known(entry.kept.spared)
+        if len(tasks) <= known.most(tasks, limit):
+            return True
         self._freezer.stop(entry.parts, self)
         try:
-            ended = self._end_newest(entry.parts, most)
+            ended, settled = self._end_newest(entry.parts, limit, known)
         finally:
             self._freezer.go_on(entry.parts, self)
-        self._say(cgroup_id, entry.parts, ended, limit)
+        if ended:
+            self._say(cgroup_id, entry.parts, ended, limit)
+        return settled
 
-    def _most(self, cgroup_id: int, limit: int, before: int | None) -> int:
-        known, present = self._allowed.get(cgroup_id, (limit, limit))
-        if known != limit:
-            return limit
-        return max(limit, present if before is None else min(present, before))
+    def _end_newest(self, parts: Parts, limit: int, known: _Known) -> tuple[int, bool]:
+        """How many processes were ended, and whether they are gone."""
+        ended: set[int] = set()
+        for _ in range(_ROUNDS):
+            tasks = self._tree.tasks(parts)
+            if len(tasks) <= (most := known.most(tasks, limit)):
+                return len(ended), True
+            beyond = known.newest(tasks, most)
+            _kill(beyond - ended)
+            ended |= beyond
+            time.sleep(_PAUSE_SECONDS)
+        return len(ended), False
 
     def _say(self, cgroup_id: int, parts: Parts, ended: int, limit: int) -> None:
         """A storm of forks is no storm of events."""
@@ -84,31 +82,54 @@ class Excess:
 
     def forget(self, cgroup_id: int) -> None:
         """It is gone."""
-        self._allowed.pop(cgroup_id, None)
         self._unsaid.pop(cgroup_id, None)
 
-    def _end_newest(self, parts: Parts, most: int) -> int:
-        ended: set[int] = set()
-        for _ in range(_ROUNDS):
-            tasks = self._tree.tasks(parts)
-            if len(tasks) <= most:
-                break
-            ended |= _kill_beyond(tasks, most)
-            time.sleep(_PAUSE_SECONDS)
-        return len(ended)
+
+class _Known:
+    """The tasks of one container, each read once."""
+
+    def __init__(self, spared: Spared | None) -> None:
+        self._spared = spared
+        self._tasks: dict[int, tuple[int, int] | None] = {}  # when it started, in ticks, and its process; None: ended
+
+    def most(self, tasks: Iterable[int], limit: int) -> int:
+        """How many may stay."""
+        if self._spared is None:
+            return limit
+        until_ticks = self._spared.until_ticks
+        old = sum(started_ticks <= until_ticks for started_ticks, _, _ in self._look_up(tasks))
+        return max(limit, min(old, self._spared.tasks))
+
+    def newest(self, tasks: Iterable[int], most: int) -> set[int]:
+        """The processes to end so that `most` tasks are left; those that are ending already are among them."""
+        by_process: dict[int, list[tuple[int, int]]] = {}
+        for started_ticks, task, leader in self._look_up(tasks):
+            by_process.setdefault(leader, []).append((started_ticks, task))
+        beyond, found = sum(map(len, by_process.values())) - most, set[int]()
+        by_process.pop(os.getpid(), None)
+        for leader in sorted(by_process, key=lambda one: max(by_process[one]), reverse=True):
+            if beyond > 0:
+                beyond -= len(by_process[leader])
+                found.add(leader)
+        return found
+
+    def _look_up(self, tasks: Iterable[int]) -> Iterator[tuple[int, int, int]]:
+        """When it started, its id and its process, of each that has not ended."""
+        for task in tasks:
+            if task not in self._tasks:
+                self._tasks[task] = _age_and_process(task)
+            found = self._tasks[task]
+            if found is not None:
+                yield found[0], task, found[1]
 
 
-def _kill_beyond(tasks: Sequence[int], most: int) -> set[int]:
-    """End the newest in whole processes; those that are ending already are the first again. The processes."""
-    ages = [(age.started_ticks, task, age.threads) for task in tasks if (age := process.age(task))]
-    number, killed = len(ages) - most, set[int]()
-    for _, task, threads in sorted(ages, reverse=True):
-        if number <= 0:
-            break
-        leader = task if threads == 1 else process.leader(task)
-        if leader is not None and leader not in killed and leader != os.getpid():
-            killed.add(leader)
-            number -= threads
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(leader, signal.SIGKILL)
-    return killed
+def _age_and_process(task: int) -> tuple[int, int] | None:
+    age = process.age(task)
+    leader = task if age and age.threads == 1 else process.leader(task)
+    return None if age is None or leader is None else (age.started_ticks, leader)
+
+
+def _kill(processes: Iterable[int]) -> None:
+    for number in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)

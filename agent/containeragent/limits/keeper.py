@@ -19,10 +19,11 @@ from containeragent.cgroups.tree import Parts, Tree
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.events.event import LIMIT_HIT, MODE
+from containeragent.host import process
 from containeragent.limits import store
 from containeragent.limits.holders import KERNEL, Holders, Modes
 from containeragent.limits.kernel import MEMORY_EVENTS, NO_COUNTS, PIDS_EVENTS, Counts, KernelLimits
-from containeragent.limits.model import NO_HITS, NO_LIMITS, NOTHING, Hits, Kept, Limits
+from containeragent.limits.model import NO_HITS, NO_LIMITS, NOTHING, Hits, Kept, Limits, Spared
 from containeragent.limits.watch import HitsWatcher
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Keeper:
     """Limits of the containers in one tree. From any thread.
 
     `above` is called with the id of a container that may be above its page limit, `out_of_memory` with one in which
-    the kernel has killed for want of memory, `task_limit_set` with a new task limit and the tasks at that time; from
+    the kernel has killed for want of memory, `task_limit_set` with one that has a new task limit; from
     threads that must not wait.
     """
 
@@ -59,7 +60,7 @@ class Keeper:
         self._recover = recover
         self.above: Callable[[int], None] = lambda _: None
         self.out_of_memory: Callable[[int], None] = lambda _: None
-        self.task_limit_set: Callable[[int, int | None, int], None] = lambda *_: None
+        self.task_limit_set: Callable[[int], None] = lambda _: None
         self._entries: dict[int, Entry] = {}  # by cgroup id
         self._lock = threading.RLock()
         self._watcher = HitsWatcher(self._recount)
@@ -90,7 +91,7 @@ class Keeper:
         if kept.limits != NO_LIMITS:
             self._remember(parts, kept, self._holders.apply(parts, kept.limits, kept.limits))
             identity = self._tree.identity(parts)
-            self.task_limit_set(identity, kept.limits.task_limit, len(self._tree.tasks(parts)))
+            self.task_limit_set(identity)
             self.above(identity)
         elif kept != NOTHING or self._kernel.counts(parts) != NO_COUNTS:
             self._remember(parts, kept, self._holders.modes(parts))
@@ -212,7 +213,7 @@ class Keeper:
         by_programs = modes.pages != KERNEL or wanted.dry_run
         more = Hits(int("tasks" in above and modes.tasks == KERNEL), int("pages" in above and not by_programs))
         try:
-            self._update(parts, lambda kept: replace(_with_hits(kept, more, True), limits=wanted))
+            self._update(parts, lambda kept: _set(_with_hits(kept, more, True), wanted, above))
         except Refused as error:
             self._holders.apply(parts, wanted, present.limits)
             raise Refused(
@@ -224,7 +225,7 @@ class Keeper:
             self.hit(parts, limit, usage, value, None)
         identity = self._tree.identity(parts)
         if wanted.task_limit != present.limits.task_limit:
-            self.task_limit_set(identity, wanted.task_limit, above.get("tasks", (0, 0))[0])
+            self.task_limit_set(identity)
         self.above(identity)
 
     def _above(self, parts: Parts, present: Limits, wanted: Limits) -> dict[str, tuple[int, int]]:
@@ -307,6 +308,14 @@ def _with_lost(kept: Kept, entry: Entry, modes: Modes) -> Kept:
         hits=kept.hits.plus(lost(entry.counts.hits)),
         local_hits=kept.local_hits.plus(lost(entry.counts.local_hits)),
     )
+
+
+def _set(kept: Kept, wanted: Limits, above: Mapping[str, tuple[int, int]]) -> Kept:
+    """With limits that are in force by now: those who are above them were there before, or came in at this moment."""
+    spared = kept.spared
+    if wanted.task_limit != kept.limits.task_limit:
+        spared = Spared(above["tasks"][0], process.now_ticks()) if "tasks" in above else None
+    return replace(kept, limits=wanted, spared=spared)
 
 
 def _with_hits(kept: Kept, more: Hits, local: bool) -> Kept:

@@ -54,10 +54,10 @@ class Limiting:
         self.keeper = Keeper(tree, source, publish, freezer.recover)
         self.admission = Admission(tree, self.keeper)
         self.enforcer = Enforcer(self.keeper, Hands(tree, source, freezer), because, throttle_max_seconds)
-        self._excess = excess = Excess(tree, source, self.keeper, freezer)
-        self._agent_hits = AgentHits(source, self.keeper, excess)
+        self._excess = Excess(tree, source, self.keeper, freezer)
+        self._agent_hits = AgentHits(source, self.keeper, self._excess)
         self.keeper.above, self.keeper.out_of_memory = self.enforcer.wake, self._out_of_memory
-        self.keeper.task_limit_set = excess.allow
+        self.keeper.task_limit_set = self._agent_hits.look
 
     def start(self) -> None:
         """Take over what an agent before this one left, what it stopped goes on."""

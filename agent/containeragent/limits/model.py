@@ -68,6 +68,15 @@ class Hits:
         return Hits(_sum(self.tasks, other.tasks), _sum(self.pages, other.pages))
 
 
+@dataclass(frozen=True)
+class Spared:
+    """So many tasks were there when a task limit was set below them, the last of them started at `until_ticks` after
+    the boot: for that limit they are not ended."""
+
+    tasks: int
+    until_ticks: int
+
+
 NO_LIMITS, NO_HITS = Limits(), Hits()
 
 
@@ -80,13 +89,15 @@ class Kept:
     """What is remembered of a container's limits as long as its cgroup lives.
 
     The hits are those that only the agent sees: of limits that were set below the use at that time. `hits` covers the
-    container and everything below it. `throttled_seconds` is the time that the agent had it stopped.
+    container and everything below it. `throttled_seconds` is the time that the agent had it stopped. `spared` are None
+    where the task limit was not set below what was there.
     """
 
     limits: Limits = NO_LIMITS
     hits: Hits = NO_HITS
     local_hits: Hits = NO_HITS
     throttled_seconds: float = 0.0
+    spared: Spared | None = None
 
     def encode(self) -> bytes:
         """For an extended attribute."""
@@ -101,6 +112,7 @@ class Kept:
             _from(Hits, found["hits"]),
             _from(Hits, found["local_hits"]),
             float(found["throttled_seconds"]),
+            _from(Spared, found["spared"]) if found.get("spared") else None,
         )
 
 
