@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 readonly prefix=${PREFIX:-/usr/local} destdir=${DESTDIR:-} system=/usr/bin/python3 python=.venv/bin/python
 readonly lib=$prefix/lib/containeragent config=/etc/containeragent/config.toml
+readonly definitions=/etc/containeragent/containers.d example=deploy/systemd/containers.d/example.toml.disabled
 readonly services=(containeragent.service containeragent-load.service containeragent-containers.service)
 readonly units=("${services[@]}" containeragent.slice) commands=(containeragent containerctl)
 case $prefix in # where systemd looks (systemd.unit(5)); an own prefix it does not know
@@ -61,6 +62,7 @@ install_config() { # the default is kept beside the program, to tell whether an 
         say "$config was changed and stays; the new default is $lib/config.toml"
     fi
     install -m 644 "$default" "$1/config.toml"
+    install -D -m 644 "$example" "$destdir$definitions/${example##*/}"
 }
 
 install_units() {
@@ -135,6 +137,8 @@ remove_files() {
     elif [[ -e $now ]]; then
         say "$config was changed and stays"
     fi
+    rm -f "$destdir$definitions/${example##*/}"
+    rmdir "$destdir$definitions" 2> /dev/null || true
     rmdir "$destdir${config%/*}" 2> /dev/null || true # what else is in it stays too
     rm -rf "$destdir$lib"
     rm -f "${commands[@]/#/$destdir$prefix/bin/}" "${units[@]/#/$destdir$unit_dir/}" "$destdir$users_dir/containeragent.conf"

@@ -34,6 +34,7 @@ _FILES = (
         "/etc/containeragent/config.toml",
         "The configuration; every key with its default is in the one that is installed.",
     ),
+    ("/etc/containeragent/containers.d/*.toml", "Containers that exist after every start."),
     ("/run/containeragent/agent.sock", "The socket of the API."),
     ("/sys/fs/bpf/containeragent", "Programs, links and maps: what counts, and the counters."),
 )

@@ -11,11 +11,8 @@ import faulthandler
 import functools
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from containeragent import __version__, doctor, engines, out_of_memory
@@ -35,6 +32,8 @@ from containeragent.containers.forgetting import Forgetter
 from containeragent.containers.service import Containers
 from containeragent.counters.records import NOTICE_ENDED
 from containeragent.counters.source import Source
+from containeragent.definitions.apply import Applier
+from containeragent.definitions.definitions import Definitions
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.journal import Journal
@@ -50,6 +49,7 @@ from containeragent.page.site import Site, Wsgi
 from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager
+from containeragent.signals import Signals
 from containeragent.subsystems import assembly
 from containeragent.web import serving
 from containeragent.workloads.human_names import HumanNames
@@ -73,8 +73,8 @@ def _services(
     streams: Streams,
     metrics_server: Serve,
     stack: contextlib.ExitStack,
-) -> tuple[list[Server], Rescanner, list[Callable[[], None]]]:
-    """Servers to start, the rescanner, and what is to be done now and then."""
+) -> tuple[list[Server], Rescanner, Definitions, list[Callable[[], None]]]:
+    """Servers to start, the rescanner, the definitions, applied, and what is to be done now and then."""
     mount = cgroup2.mount_point()
     names = Names("/" + str(managed.relative_to(os.path.realpath(mount))))
     resolver, tree = PathResolver(mount), Tree(managed, names)
@@ -122,6 +122,8 @@ def _services(
     if any(not member.built_in for member in registry.having("destroy")):
         stack.callback(Forgetter(containers.subsystems, bus).stop)
     releases.start(containers.lifecycle.remove_released)
+    definitions = Definitions(config.definitions, Applier(containers))
+    definitions.apply()
     rescanner = Rescanner(auditor.look, containers.documents.drift, config.rescan_percent, config.drift_seconds)
     is_wanted = wanted(config.metrics_include, config.metrics_exclude)
     scraped = metrics.scrape(
@@ -136,10 +138,10 @@ def _services(
         limiting=limiting,
         registry=registry,
         releases=releases,
+        definitions=definitions,
     )
-    application = Application(
-        containers, doctor.document(source, lambda: [*limiting.checks(), *registry.checks()]), bus, streams
-    )
+    checks = doctor.document(source, lambda: [*limiting.checks(), *registry.checks(), *definitions.checks()])
+    application = Application(containers, checks, bus, streams)
     api = UnixServer(Path(config.socket), config.socket_group, application)
     health = Health(scraped)
     upkeep = [health.beat, source.upkeep, limiting.keeper.upkeep, containers.files.upkeep]
@@ -151,7 +153,7 @@ def _services(
         served = Site(health, rows)
     scrape = metrics_server(served)
     log.info("containers are under %s, %d cgroups are counted", managed, len(source.snapshot()))
-    return [api, scrape], rescanner, upkeep
+    return [api, scrape], rescanner, definitions, upkeep
 
 
 def _publish(bus: Bus, names: Names, kind: str, directories: Parts, **details: Any) -> None:
@@ -166,15 +168,21 @@ def _start(server: Server) -> None:
 
 
 def _until_stopped(
-    check: Callable[[], None], upkeep: Sequence[Callable[[], None]], stopped: threading.Event, manager: ServiceManager
+    check: Callable[[], None],
+    upkeep: Sequence[Callable[[], None]],
+    reload: Callable[[], None],
+    signals: Signals,
+    manager: ServiceManager,
 ) -> None:
     """Every round is a sign of life: a loop that hangs is noticed and the agent started again. What `check` raises ends
     it.
     """
     pause_seconds = min(_UPKEEP_SECONDS, (manager.watchdog_seconds or _UPKEEP_SECONDS) / 2)
-    while not stopped.wait(pause_seconds):
+    while signals.wait(pause_seconds):
         manager.alive()
         check()
+        if signals.take_reload():
+            reload()
         for task in upkeep:
             try:
                 task()
@@ -183,7 +191,7 @@ def _until_stopped(
 
 
 def run(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT. What is pinned goes on counting."""
+    """Serve until SIGTERM or SIGINT; SIGHUP reads definitions again. What is pinned goes on counting."""
     faulthandler.enable()  # where its threads were, when the watchdog ends it (SIGABRT)
     manager = ServiceManager(os.environ)
     if os.geteuid() and not process.has_capabilities():
@@ -191,14 +199,7 @@ def run(config: Config) -> None:
     metrics_server = serving.server(config.metrics_address, config.web_config_file)
     process.share_memory()
     process.hurry()  # little to do, but at once: what stops a fork bomb must not wait for it
-    stopped = threading.Event()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        log.info("stopping on %s", signal.Signals(number).name)
-        stopped.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signals = Signals()
     log.info("containeragent %s starts", __version__)
     with contextlib.ExitStack() as stack:
         source = engines.opened(config, stack)
@@ -207,7 +208,7 @@ def run(config: Config) -> None:
         streams = Streams(bus)
         stack.callback(streams.close)
         root = _root(config)
-        servers, rescanner, upkeep = _services(
+        servers, rescanner, definitions, upkeep = _services(
             root, config, source, bus, streams=streams, metrics_server=metrics_server, stack=stack
         )
         for server in servers:
@@ -216,9 +217,16 @@ def run(config: Config) -> None:
         if config.rescan_percent:
             rescanner.start()
             stack.callback(rescanner.stop)
+        status = f"serving {config.socket} and http://{config.metrics_address}/metrics"
         log.info("serving the API on %s and metrics on http://%s/metrics", config.socket, config.metrics_address)
-        manager.ready(f"serving {config.socket} and http://{config.metrics_address}/metrics")
+        manager.ready(status)
         held = functools.partial(cgroup_root.check_held, root)
-        _until_stopped(held, upkeep, stopped, manager)
+
+        def reload() -> None:
+            manager.reloading()
+            definitions.apply(manager.alive)
+            manager.ready(status)
+
+        _until_stopped(held, upkeep, reload, signals, manager)
         manager.stopping()
     log.info("stopped")

@@ -20,6 +20,7 @@ from containeragent.metrics import patterns
 from containeragent.toml_file import TomlFile
 
 DEFAULT_FILE = Path("/etc/containeragent/config.toml")
+DEFAULT_DEFINITIONS = "/etc/containeragent/containers.d"  # may be missing
 DEFAULT_GROUP = "containeragent"  # of deploy/systemd/containeragent.sysusers; where it is missing, root only
 ENGINES = ("auto", "tracepoint", "fentry", "netlink")
 _KINDS = {int: "a whole number", float: "a number", str: "a string"}
@@ -28,8 +29,8 @@ MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
 
 @dataclass(frozen=True)
 class Config:
-    """Empty may be `cgroup_root` (found by itself), `socket_group` (root only), `release_agent`, `web_config_file`
-    (none).
+    """Empty may be `cgroup_root` (found by itself), `socket_group` (root only), `release_agent`, `web_config_file`,
+    `definitions` (none).
     """
 
     bpffs: str = "/sys/fs/bpf/containeragent"
@@ -52,6 +53,7 @@ class Config:
     subsystems: str = "all"
     subsystem_seconds: float = 2.0
     release_agent: str = ""
+    definitions: str = DEFAULT_DEFINITIONS
 
 
 Mistake = tuple[str, str]  # a key, and what is wrong with it
@@ -74,7 +76,7 @@ def _mistakes(config: Config) -> Iterator[Mistake]:
 
 
 def _mistakes_in_paths(config: Config) -> Iterator[Mistake]:
-    for key in ("bpffs", "socket", "cgroup_root", "release_agent", "web_config_file"):
+    for key in ("bpffs", "socket", "cgroup_root", "release_agent", "web_config_file", "definitions"):
         value = getattr(config, key)
         if not value.startswith("/") and (value or key in ("bpffs", "socket")):
             yield key, f"{key} = {value!r} is not an absolute path"

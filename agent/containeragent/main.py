@@ -34,6 +34,7 @@ _FLAGS = {
     "grace_seconds": "How long the last numbers of a container that is gone are shown.",
     "rescan_percent": "Most of one core to spend on looking at pages; 0: only `containerctl audit` does.",
     "release_agent": "Program to run when nothing is left in a container that says so, with its name.",
+    "definitions": "Folder of the files that define containers which exist after every start; empty: none.",
     "drift_seconds": "Seconds from one audit for the metrics to the next; 0: none.",
     "page_containers": "Containers whose last minutes the page at / of the metrics address shows; 0: no page.",
     "subsystems": "Third-party subsystems in use, in this order; all: those that are installed; none: an empty text.",
@@ -126,22 +127,51 @@ def run(file: Path | None, **flags: Any) -> None:
 
 @cli.command()
 @_flags(tuple(_FLAGS))
-def check(file: Path | None, **flags: Any) -> None:
-    """Read the configuration and say what is wrong.
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+def check(file: Path | None, files: tuple[Path, ...], **flags: Any) -> None:
+    """Read the configuration and the definitions and say all that is wrong, a line each.
+
+    With FILES only these definition files, whoever may write them: drafts, for example.
 
     \b
-    Example:
+    Examples:
       containeragent check --config ./config.toml
+      containeragent check ./web.toml
     """
-    from containeragent.release import program
-    from containeragent.web import reading
+    from containeragent.definitions import reading
 
-    found = config.read(file, flags)
-    if found.release_agent:
-        program.check(found.release_agent)
-    if found.web_config_file:
-        reading.read(Path(found.web_config_file))
-    click.echo("the configuration is good")
+    mistakes: list[Refused] = []
+    if files:
+        found = reading.of_files(files, trusting=True)
+    else:
+        wanted, mistakes = config.examine(file, flags)
+        mistakes += _mistakes_of_others(wanted)
+        found = reading.of_folder(wanted.definitions)
+    mistakes += found.mistakes
+    for mistake in mistakes[:-1]:
+        _say(mistake.message)
+    if mistakes:
+        raise mistakes[-1]
+    what = "" if files else "the configuration is good; "
+    click.echo(f"{what}defined: {reading.some(len(found.definitions))}")
+
+
+def _mistakes_of_others(wanted: config.Config) -> list[Refused]:
+    """In what the configuration names."""
+    from containeragent.release import program
+    from containeragent.web import reading as web
+
+    found = []
+    for value, examine in (
+        (wanted.release_agent, program.check),
+        (wanted.web_config_file, lambda path: web.read(Path(path))),
+    ):
+        try:
+            if value:
+                examine(value)
+        except Refused as refused:
+            found.append(refused)
+    return found
 
 
 def main() -> None:
@@ -159,11 +189,15 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> None:
+    _say(message)
+    sys.exit(status)
+
+
+def _say(message: str) -> None:
     line = f"containeragent: {' '.join(message.split())}"
     if service_manager.goes_to_journal(sys.stderr, os.environ):
         line = f"<{service_manager.priority(logging.ERROR)}>{line}"
     print(line, file=sys.stderr)
-    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -28,6 +29,10 @@ class ServiceManager:
     def ready(self, status: str) -> None:
         """What was started serves now; `status` is what `systemctl status` shows."""
         self._send(f"READY=1\nSTATUS={status}")
+
+    def reloading(self) -> None:
+        """The configuration is read again; `ready` says that this is done."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def alive(self) -> None:
         """The main loop goes round."""

@@ -11,14 +11,16 @@ import bisect
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from containeragent.errors import Refused
+from containeragent.events.event import printable
 
 Key = str | int  # an index in a list of tables
+_MOST_LEVELS = 16
 _WHERE = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
 
 
@@ -32,11 +34,11 @@ class TomlFile:
 
     def place(self, *keys: Key) -> str:
         """FILE:LINE of a key, by the keys of the tables that it is in."""
-        return f"{self.path}:{self._line(keys)}"
+        return f"{shown(self.path)}:{self._line(keys)}"
 
     def mistake(self, message: str, *keys: Key) -> Refused:
         """What is wrong with a key."""
-        return Refused("EINVAL", f"{self.place(*keys)}: {message}")
+        return Refused("EINVAL", printable(f"{self.place(*keys)}: {message}"))
 
     def _line(self, keys: tuple[Key, ...]) -> int:
         """Of the statement's beginning, when it has several lines."""
@@ -55,7 +57,7 @@ def _reads(lines: list[str]) -> dict[str, Any] | None:
     """None of what ends within a statement."""
     try:
         return tomllib.loads("".join(lines))
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -68,21 +70,42 @@ def _has(values: Any, keys: tuple[Key, ...]) -> bool:
     return True
 
 
+def shown(path: Path) -> str:
+    """A path on one line, whatever is in it."""
+    return printable(str(path))
+
+
 def parse(path: Path, raw: bytes) -> TomlFile:
     """Refused with the line where it is no TOML."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
-        raise Refused("EINVAL", f"{path}:{line}: this is not UTF-8") from None
+        raise Refused("EINVAL", f"{shown(path)}:{line}: this is not UTF-8") from None
     try:
-        return TomlFile(path, text, tomllib.loads(text))
+        file = TomlFile(path, text, tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         found = _WHERE.search(str(error))
         line = int(found[1]) if found and found[1] else max(1, len(text.split("\n")))
-        raise Refused("EINVAL", f"{path}:{line}: {_WHERE.sub('', str(error))}") from None
+        raise Refused("EINVAL", f"{shown(path)}:{line}: {_WHERE.sub('', str(error))}") from None
+    except ValueError:  # of int(), which says no line
+        raise Refused("EINVAL", f"{shown(path)}: a number in it has thousands of digits") from None
     except RecursionError:
-        raise Refused("EINVAL", f"{path}: it is nested too deeply") from None
+        raise Refused("EINVAL", f"{shown(path)}: it is nested too deeply") from None
+    for keys, why in _unfit(file.values):
+        raise file.mistake(why, *keys)
+    return file
+
+
+def _unfit(value: Any, keys: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], str]]:
+    """What nobody could even print."""
+    if len(keys) > _MOST_LEVELS:
+        yield keys, "it is nested too deeply"
+    elif isinstance(value, dict | list):
+        for key, below in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _unfit(below, (*keys, key))
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        yield keys, "this number has more than the 64 bits that TOML knows"
 
 
 def no_such_key(key: str, known: Iterable[str]) -> str:

@@ -34,6 +34,7 @@ COMMANDS = (
     "owner",
     "events",
     "audit",
+    "export",
     "doctor",
     "completion",
 )

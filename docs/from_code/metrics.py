@@ -35,6 +35,8 @@ def families() -> list[Family]:
         members=[SimpleNamespace(name="cpu", off=False)],
         failures={},
         refused={},
+        count=1,
+        mistakes=(),
     )
     fake, names, bus = (
         FakeSource(dataclasses.replace(snapshot((1, 1)), pages_seen_at=time.monotonic())),
@@ -56,6 +58,7 @@ def families() -> list[Family]:
         limiting=anything,
         registry=anything,
         releases=anything,
+        definitions=anything,
     )
     return sorted(scrape.families(), key=lambda family: family.name)
 

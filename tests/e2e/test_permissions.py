@@ -65,6 +65,7 @@ READS = {
     "events": "/v1/events",
     "subsystems": "/v1/subsystems",
     "task": "/v1/task?pid=1",
+    "export": "/v1/export?name=/other",
     "audit": "/v1/audit?name=/other",
     "doctor": "/v1/doctor",
     "description": "/openapi.json",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import containeragent
-from containeragent import config, main as command
+from containeragent import config, main as command, trust
 from containeragent.errors import Refused
 
 SOURCES = Path(containeragent.__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def test_version_and_help() -> None:
         assert done.returncode == 0 and f"containeragent {verb}" in done.stdout.split("Example")[1]
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["check", "--slots", "x"], ["check", "x"], ["run", "--no"]])
+@pytest.mark.parametrize("arguments", [[], ["nothing"], ["check", "--slots", "x"], ["check", "--x"], ["run", "--no"]])
 def test_wrong_usage(arguments: list[str]) -> None:
     """2, and where the help is."""
     done = run(*arguments)
@@ -60,6 +60,41 @@ def test_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_check_tells_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line each: of the configuration, of what it names, and of the definitions."""
+    monkeypatch.setattr(trust, "distrust", lambda *_: None)
+    file, folder = tmp_path / "config.toml", tmp_path / "containers.d"
+    file.write_text(f"slots = 1\nserie_cap = 2\nrelease_agent = '{tmp_path}'\ndefinitions = '{folder}'\n")
+    folder.mkdir()
+    definition = folder / "web.toml"
+    definition.write_text("[containers.web]\ntask_limit = -1\n[containers.db]\nowner = 1.5\n")
+    assert called(monkeypatch, "check", "--config", str(file)) == 1
+    lines = [line.removeprefix("containeragent: ") for line in capsys.readouterr().err.splitlines()]
+    assert [line.partition(": ")[0] for line in lines] == [
+        f"{file}:2",
+        f"{file}:1",
+        f"release_agent {tmp_path} is not run",
+        f"{definition}:2",
+        f"{definition}:4",
+    ]
+
+
+def test_check_of_a_draft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only that, whosever it is."""
+    draft = tmp_path / "draft.toml"
+    draft.write_text("[containers.web]\n")
+    draft.chmod(0o666)
+    missing = str(tmp_path / "none.toml")
+    assert called(monkeypatch, "check", str(draft)) == 0
+    assert capsys.readouterr().out == "defined: 1 container\n"
+    assert called(monkeypatch, "check", str(draft), str(draft), missing) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert f"{draft}:1: container /web is defined at {draft}:1 already" in first
+    assert second == f"containeragent: {missing}: it cannot be read: no such file or directory"
+
+
 def test_a_refusal_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever it says."""
 
@@ -67,7 +102,7 @@ def test_a_refusal_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         raise Refused("EBUSY", "not\nnow\n")
 
     monkeypatch.setattr(config, "read", refuse)
-    assert called(monkeypatch, "check") == 1
+    assert called(monkeypatch, "unload") == 1
     assert capsys.readouterr().err == "containeragent: not now\n"
 
 

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def heard(listener: socket.socket) -> list[str]:
 
 @pytest.mark.parametrize("abstract", [False, True])
 def test_a_life(listener: socket.socket, tmp_path: Path, abstract: bool) -> None:
-    """Ready with a status, signs of life, the end."""
+    """Ready with a status, signs of life, a reload, the end."""
     name = f"@containeragent-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     listener.bind("\0" + name[1:] if abstract else name)
     manager = ServiceManager({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "2000000", "WATCHDOG_PID": str(os.getpid())})
@@ -39,6 +40,9 @@ def test_a_life(listener: socket.socket, tmp_path: Path, abstract: bool) -> None
     assert heard(listener) == ["READY=1", "STATUS=12 cgroups"]
     manager.alive()
     assert heard(listener) == ["WATCHDOG=1"]
+    manager.reloading()
+    told, moment = heard(listener)
+    assert told == "RELOADING=1" and 0 <= time.monotonic() - int(moment.removeprefix("MONOTONIC_USEC=")) / 1e6 < 60
     manager.stopping()
     assert heard(listener)[0] == "STOPPING=1"
 

@@ -20,6 +20,7 @@ from containeragent.cgroups import names
 from containeragent.containers.caller import Caller
 from containeragent.containers.lifecycle import New
 from containeragent.containers.service import Containers
+from containeragent.definitions.export import Exporter
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.events.event import Event
@@ -96,7 +97,7 @@ class Application:
         self._containers = containers
         self._bus = bus or Bus()
         self._streams = streams
-        documents, membership = containers.documents, containers.membership
+        documents, membership, exporter = containers.documents, containers.membership, Exporter(containers.present)
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/containers"): lambda request: documents.all(request.flag("all"), request.flag("dead")),
             ("POST", "/v1/containers"): self._create,
@@ -127,6 +128,7 @@ class Application:
             ("POST", "/v1/detach"): lambda request: {"detached": membership.detach(request.pids(), request.caller)},
             ("GET", "/v1/task"): lambda request: membership.which(request.number("pid")),
             ("GET", "/v1/events"): self._events,
+            ("GET", "/v1/export"): lambda request: exporter.document(request.query.get("name", "/")),
             ("GET", "/v1/audit"): lambda request: documents.audit(request.query.get("name"), request.flag("all")),
             ("GET", "/v1/doctor"): lambda request: doctor(),
             ("GET", "/openapi.json"): lambda request: openapi.document(),

@@ -167,6 +167,10 @@ class Files:
         named = (entry for entry in files.entries() if (entry.cgroup_id, entry.path) == (cgroup_id, path))
         return next(named, None)
 
+    def has(self, parts: Parts, descriptor: int) -> bool:
+        """Whether an open file is charged to a container."""
+        return self._entry(self._files(), self._tree.identity(parts), descriptor, "") is not None
+
     def of(self, name: str) -> Document:
         """A container's files, by path."""
         parts = names.parse(name)

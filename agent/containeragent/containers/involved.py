@@ -116,6 +116,10 @@ class Involved:
         except Refused:
             return {}
 
+    def settable(self, parts: Parts) -> Document:
+        """Attributes with values that `set` would take."""
+        return self._attributes.settable(self.taken_up(parts))
+
     def set(self, parts: Parts, values: Mapping[str, str]) -> None:
         """All of them or none."""
         self._attributes.set(self.taken_up(parts), values)

@@ -94,6 +94,12 @@ class Owners:
                 found.append(owned.uid)
         return found
 
+    def of(self, parts: Parts) -> int | None:
+        """The one that a container has itself."""
+        directories = self._tree.directories(parts)
+        owned = self._owned.get(directories)
+        return owned.uid if owned is not None and self._identity(directories) == owned.cgroup_id else None
+
     def own(self, cgroup: str) -> int | None:
         """The one that a container has itself, by its path."""
         owned = self._owned.get(self._names.place(cgroup))

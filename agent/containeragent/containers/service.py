@@ -24,6 +24,7 @@ from containeragent.containers.membership import Membership
 from containeragent.containers.moving import Mover
 from containeragent.containers.owners import Owners
 from containeragent.containers.permissions import Permissions
+from containeragent.containers.present import Present
 from containeragent.containers.ranking import Ranking
 from containeragent.containers.settings import Settings
 from containeragent.containers.taken_up import TakenUp
@@ -116,5 +117,15 @@ class Containers:
         )
         self.files = Files(
             source, tree, name_rules, changes, lookup, permissions=permissions, paths_of=resolver.paths, bus=bus
+        )
+        self.present = Present(
+            tree,
+            changes,
+            owners=owners,
+            keeper=limiting.keeper,
+            involved=involved,
+            releases=releases,
+            files=self.files,
+            page_size=source.page_size,
         )
         self.subsystems = TakenUp(source, lookup, changes, involved)

@@ -74,8 +74,16 @@ def printable(text: str) -> str:
     r"""One line that no terminal or log takes for more: what is not printable as \x0a."""
     if text.isprintable():
         return text
-    raw = [char if char.isprintable() else char.encode("utf-8", "surrogatepass") for char in text]
+    raw = [char if char.isprintable() else _bytes(char) for char in text]
     return "".join(part if isinstance(part, str) else "".join(f"\\x{byte:02x}" for byte in part) for part in raw)
+
+
+def _bytes(char: str) -> bytes:
+    """Those that Python's paths have as surrogates (os.fsencode) as they were."""
+    try:
+        return char.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return char.encode("utf-8", "surrogatepass")
 
 
 def _shown(value: Any) -> str:

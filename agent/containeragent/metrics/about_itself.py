@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the agent says of itself: version, engine, slots, what was lost, releases, and the cost of its programs."""
+"""What the agent says of itself: version, engine, slots, losses, releases, definitions, and what its programs cost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from containeragent import __version__
 from containeragent.containers.ended import Ended
 from containeragent.counters.snapshot import Snapshot
 from containeragent.counters.source import Source
+from containeragent.definitions.definitions import Definitions
 from containeragent.events.bus import Bus
 from containeragent.metrics.family import Family, labelled, single
 from containeragent.release.releases import Releases
@@ -63,3 +64,10 @@ def of_releases(releases: Releases) -> Iterator[Family]:
     counts = {(result,): number for result, number in releases.counts().items()}
     yield labelled("releases", text, ["result"], counts, counter=True)
     yield single("releases_waiting", "Released containers that nobody has come to yet.", releases.waiting)
+
+
+def of_definitions(definitions: Definitions) -> Iterator[Family]:
+    """What files define."""
+    yield single("definitions", "Containers that files define, at the last start or reload.", definitions.count)
+    text = "Mistakes in definition files, or in applying them, at the last start or reload."
+    yield single("definition_mistakes", text, len(definitions.mistakes))

@@ -9,6 +9,7 @@ from containeragent.cgroups.naming import Names
 from containeragent.containers.audit import Audit
 from containeragent.containers.ended import Ended
 from containeragent.counters.source import Source
+from containeragent.definitions.definitions import Definitions
 from containeragent.events.bus import Bus
 from containeragent.limits.limiting import Limiting
 from containeragent.metrics import about_itself, limits, subsystems
@@ -35,6 +36,7 @@ def scrape(
     limiting: Limiting,
     registry: Registry,
     releases: Releases,
+    definitions: Definitions,
 ) -> Scrape:
     """The application that serves them."""
     labels = Labels(names, paths_of, workload_of, choice.is_wanted)
@@ -48,6 +50,7 @@ def scrape(
             "limits": lambda _: limits.families(limiting),
             "subsystems": lambda _: subsystems.families(registry),
             "releases": lambda _: about_itself.of_releases(releases),
+            "definitions": lambda _: about_itself.of_definitions(definitions),
             "agent": lambda snapshot: about_itself.families(source, snapshot, bus, ended),
         },
     )

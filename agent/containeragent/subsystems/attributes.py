@@ -45,6 +45,12 @@ class Attributes:
                 found |= self._values(member, container)
         return found
 
+    def settable(self, container: Container) -> dict[str, Value]:
+        """Of those that are shown, the ones that `set` would take."""
+        values = self.shown(container)
+        known = self._known(container) if values else {}
+        return {name: value for name, value in values.items() if name in known and known[name].settable}
+
     def _values(self, member: Member, container: Container) -> dict[str, Value]:
         reply = self._registry.ask(member, "show", container)
         if reply.code:

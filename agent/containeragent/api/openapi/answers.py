@@ -128,6 +128,13 @@ ANSWERS: Schema = {
     "File": an_object(_FILE, required=[key for key in _FILE if key != "moved_pages"], about="Null: not in memory."),
     "RemovedFile": an_object({"name": STRING, "path": STRING}),
     "ReleaseFlags": an_object({"name": STRING, "notify_on_release": BOOLEAN, "remove_on_release": BOOLEAN}),
+    "Export": an_object(
+        {
+            "toml": {"type": "string", "description": "the file; the same state gives the same text"},
+            "left_out": {**many(STRING), "description": "lines about what such a file cannot say"},
+        },
+        about="A container and all below it.",
+    ),
     "Place": an_object(
         {"pid": WHOLE, "name": {**TEXT, "description": "null: it is in no container of ours"}, "cgroup": STRING},
         about="Where a task is.",

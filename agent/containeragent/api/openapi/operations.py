@@ -138,9 +138,11 @@ def _of_the_agent() -> Schema:
     audit = operation(
         "audit", "Our counters beside the kernel's", many(reference("Audit")), parameter("name", _ANY_NAME), _ALL
     )
+    export = operation("export", "The present state as a definition file", reference("Export"), parameter("name", NAME))
     return {
         "/v1/events": {"get": events},
         "/v1/audit": {"get": audit},
+        "/v1/export": {"get": export},
         "/v1/subsystems": {"get": operation("list_subsystems", "The subsystems", many(reference("Subsystem")))},
         "/v1/doctor": {"get": operation("doctor", "What this host offers", reference("Doctor"))},
     }
