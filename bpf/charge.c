@@ -25,8 +25,8 @@ static __always_inline u32 charged_word(struct charge *charge, u64 folio, u32 wo
 static __always_inline void charge_page(struct charge *charge, u64 folio, u64 index)
 {
 	u64 frame = frame_of(folio) + index - read_u64(folio + FOLIO_INDEX);
-	u32 key = frame >> 9, first = frame & (BLOCK_PAGES - 1);
-	struct block *block = owners.lookup(&key);
+	u64 key = (u32)(frame >> 9), first = frame & (BLOCK_PAGES - 1);
+	struct block *block = owners.lookup((u32 *)&key);
 	if (!block)
 		return;
 	u32 word = *(volatile u32 *)&block->word[first], to = charged_word(charge, folio, word);

@@ -20,24 +20,28 @@ struct charge {
 	u64 left;
 	u64 mapped;
 	u64 large; /* a large folio, one in a run */
+	u64 large_mapped;
 	u32 slot;
 	u32 from;
 	u32 type;
 };
 BPF_ARRAY(charges, struct charge, 1); /* not on the stack, where the verifier would follow every number */
 
-static __always_inline u32 large_mapped(u64 folio)
+static __always_inline u32 large_mapped(struct charge *charge, u64 folio)
 {
 #ifdef FOLIO_MAPPED_PAGES
 	u32 pages = read_u32(folio + FOLIO_MAPPED_PAGES);
 	return pages & ENTIRELY_MAPPED ? folio_pages(folio) : pages & (ENTIRELY_MAPPED - 1);
 #else
-	u64 start = count_from(), mapped = start;
-	u32 pages = folio_pages(folio);
-	OPAQUE(pages);
-	for (u32 i = 0; i < BLOCK_PAGES && i < pages; i++)
-		mapped += (s32)read_u32(folio + i * PAGE_STRUCT_BYTES + PAGE_MAPCOUNT) >= 0;
-	return mapped - start;
+	/* Always as many turns, and nothing to tell them apart: else the verifier follows what comes after once for each. */
+	u64 pages = folio_pages(folio);
+	charge->large_mapped = 0;
+	for (u32 i = 0; i < BLOCK_PAGES; i++) {
+		u64 to_end = i - pages, mapcount = read_u32(folio + i * PAGE_STRUCT_BYTES + PAGE_MAPCOUNT);
+		OPAQUE(to_end);
+		charge->large_mapped += to_end >> 63 & ~mapcount >> 31; /* none is -1 */
+	}
+	return charge->large_mapped;
 #endif
 }
 
@@ -56,8 +60,8 @@ static __always_inline u32 marked(u32 word, u32 mapped)
 static __always_inline bool charge_folio(struct charge *charge, u64 folio, u32 mapped)
 {
 	u64 frame = frame_of(folio);
-	u32 key = frame >> 9, first = frame & (BLOCK_PAGES - 1);
-	struct block *block = owners.lookup(&key);
+	u64 key = (u32)(frame >> 9), first = frame & (BLOCK_PAGES - 1);
+	struct block *block = owners.lookup((u32 *)&key);
 	if (!block)
 		return false;
 	u32 word = *(volatile u32 *)&block->word[first], wanted = marked(word, mapped);
@@ -84,8 +88,8 @@ static __always_inline bool charge_folio(struct charge *charge, u64 folio, u32 m
 static __always_inline bool is_charged(struct charge *charge, u64 folio)
 {
 	u64 frame = frame_of(folio);
-	u32 key = frame >> 9;
-	struct block *block = owners.lookup(&key);
+	u64 key = (u32)(frame >> 9);
+	struct block *block = owners.lookup((u32 *)&key);
 	u32 word = block ? block->word[frame & (BLOCK_PAGES - 1)] : SLOT_NONE;
 	return (word & (SLOT_MASK | OWNER_BY_FILE)) == (charge->slot | OWNER_BY_FILE);
 }
@@ -104,7 +108,7 @@ static __always_inline void charge_page(struct charge *charge, u64 folio, u64 in
 
 static __always_inline void finish_charge(struct charge *charge)
 {
-	if (charge->large && charge_folio(charge, charge->large, large_mapped(charge->large))) {
+	if (charge->large && charge_folio(charge, charge->large, large_mapped(charge, charge->large))) {
 		u32 pages = folio_pages(charge->large);
 		charge->moved += pages;
 		if (!charge->mark)

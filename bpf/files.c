@@ -62,8 +62,10 @@ struct place {
 	u64 node;  /* of the lowest level; 0: there is only `entry` */
 	u64 entry; /* a folio that has all pages of the run, or only the first; 0: none */
 	u32 shift; /* binary logarithm of the pages that `entry` stands for */
-	bool beyond;
+	u32 beyond;
 };
+/* Not on the stack: older verifiers would follow a whole run once for each way to find its place, a million steps. */
+BPF_ARRAY(places, struct place, 1);
 
 static __always_inline struct place find_place(u64 mapping, u64 index)
 {
@@ -104,27 +106,29 @@ int walk_file(struct bpf_raw_tracepoint_args *ctx)
 	read_file_key(&key, inode);
 	if (!walk || key.inode != ctx->args[4] || ((u64)key.device << 32 | key.generation) != ctx->args[5])
 		return 0;
-	struct place place = find_place(mapping, index);
 	struct charge *charge = charges.lookup((u32 *)&zero);
-	if (!charge)
+	volatile struct place *place = places.lookup((u32 *)&zero);
+	if (!charge || !place)
 		return 0;
+	*place = find_place(mapping, index);
 	__builtin_memset(charge, 0, sizeof(*charge));
 	charge->mapping = mapping;
 	charge->slot = ctx->args[2] & SLOT_MASK;
 	charge->mark = ctx->args[3];
 	walk->pages = 0;
 	walk->links = read_u32(inode + INODE_LINKS);
-	walk->next = place.beyond ? 0 : place.node ? index + XARRAY_SLOTS : ((index >> place.shift) + 1) << place.shift;
-	if (place.shift && place.entry)
+	u64 node = place->node, entry = place->entry, shift = place->shift, beyond = place->beyond;
+	walk->next = beyond ? 0 : node ? index + XARRAY_SLOTS : ((index >> shift) + 1) << shift;
+	if (shift && entry)
 		walk->next = index + XARRAY_SLOTS;
-	for (u32 i = 0; i < XARRAY_SLOTS && !place.beyond; i++) {
-		u64 folio = place.node ? entry_in(place.node, i) : place.entry;
+	for (u32 i = 0; i < XARRAY_SLOTS && !place->beyond; i++) {
+		u64 node = place->node, folio = node ? entry_in(node, i) : place->entry;
 		if (!folio || folio & (XARRAY_VALUE | XARRAY_INTERNAL))
 			continue;
 		walk->pages++;
 		if (charge->slot)
 			charge_page(charge, folio, index + i);
-		if (!place.node && !place.shift)
+		if (!node && !place->shift)
 			break;
 	}
 	finish_charge(charge);

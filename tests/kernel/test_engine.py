@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from containeragent import libbpf
 from containeragent.errors import Refused
 from containeragent.host import functions
 from containeragent.host.btf import Btf
@@ -53,6 +54,17 @@ def test_auto_is_the_best_that_loads(counting: Counting) -> None:
     stamp = counting.stamp
     assert (counting.options.engine, stamp.engine) == ("auto", engines()[0])
     assert (stamp.without_fentry == "") == (stamp.engine == "fentry")
+
+
+@pytest.mark.every_engine
+def test_far_from_the_verifiers_limit(counting: Counting) -> None:
+    """A million steps: what is near it here, another kernel's verifier refuses, and `auto` takes a lesser engine."""
+    steps = {}
+    for name in counting.pins.names("programs"):
+        descriptor = counting.pins.get("programs", name)
+        steps[name] = libbpf.program_info(descriptor).verified_instructions
+        os.close(descriptor)
+    assert steps and max(steps.values()) < 400_000, steps
 
 
 def test_auto_goes_on_where_the_programs_are_refused(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
