@@ -81,7 +81,7 @@ format: setup-dev ## lay every source file out as check wants it
 bench: setup ## measure the cost of counting and of reading, beside peers (as root)
 	@exec $(PYTHON) -m bench $(ARGS)
 
-chaos: setup-dev ## kill the agent a hundred times in storms: CHAOS=KILLS:SEED (as root, ten minutes)
+chaos: setup-dev ## kill the agent, and who replaces programs, in storms: CHAOS=KILLS:SEED (as root, 20 minutes)
 	CONTAINERAGENT_CHAOS=$(CHAOS) $(PYTHON) -m pytest -q tests/e2e/test_chaos.py
 
 soak: setup-dev ## 2 000 containers come and go in 20 minutes: SOAK=SECONDS:CONTAINERS (as root)

@@ -68,4 +68,4 @@ KEPT_RINGBUF(notices, 65536);
 struct stamp {
 	char json[1024];
 };
-KEPT_TABLE("array", u32, struct stamp, stamp, 1, MMAPABLE);
+BPF_F_TABLE("array", u32, struct stamp, stamp, 1, MMAPABLE); /* not kept: it comes and goes with what it speaks of */

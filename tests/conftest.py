@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """In a guest (tests/vm) nothing may skip, what fails says why at once, because a guest may be lost before the end, and
-tests/guest is collected there alone: it takes the whole machine."""
+tests/guest is collected there alone: it takes the whole machine. A test that hangs fails, and says where."""
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -18,6 +20,39 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 collect_ignore = [] if IN_GUEST else ["guest"]
+
+
+_HANGS_SECONDS = 3600 if IN_GUEST else 1800  # far beyond what `until` waits for anything
+_MORE_SECONDS = 300  # for taking away what it made, each time
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The one mark for all."""
+    config.addinivalue_line("markers", "seconds(most): may take longer than others until it is said to hang")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A bound for each test with its fixtures, whatever waits there: a socket, a process, a thread."""
+    mark = item.get_closest_marker("seconds")
+    seconds = mark.args[0] if mark else _HANGS_SECONDS
+
+    def hangs(*_: Any) -> None:
+        faulthandler.dump_traceback(2, all_threads=True)
+        pytest.fail(f"not done after {seconds} s; where every thread is stands in the captured stderr")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.setitimer(signal.ITIMER_REAL, seconds, _MORE_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def pytest_unconfigure() -> None:
+    """The interpreter waits for threads at its end, but not without end."""
+    faulthandler.dump_traceback_later(_MORE_SECONDS, exit=True, file=2)
 
 
 def _failed_if_skipped(report: Any) -> None:

@@ -220,13 +220,13 @@ def run(config: Config) -> None:
         status = f"serving {config.socket} and http://{config.metrics_address}/metrics"
         log.info("serving the API on %s and metrics on http://%s/metrics", config.socket, config.metrics_address)
         manager.ready(status)
-        held = functools.partial(cgroup_root.check_held, root)
+        check = functools.partial(cgroup_root.check, root, root.stat().st_ino)
 
         def reload() -> None:
             manager.reloading()
             definitions.apply(manager.alive)
             manager.ready(status)
 
-        _until_stopped(held, upkeep, reload, signals, manager)
+        _until_stopped(check, upkeep, reload, signals, manager)
         manager.stopping()
     log.info("stopped")

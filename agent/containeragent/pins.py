@@ -3,6 +3,8 @@
 
     DIR/live/{maps,programs,links}   what counts now
     DIR/loading-PID/...              what a loader is just preparing
+    DIR/ready-TURN/...               the same when it is complete and takes over; its number is that of turn.py
+    DIR/retired-PID/...              what counted before, to be removed
     DIR/agent/                       locked by the agent that runs on this folder
 DIR itself is locked by a loader. Everything is owned and only readable by root.
 """
@@ -13,13 +15,20 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from containeragent import libbpf, stamp as stamps
 from containeragent.errors import HostRefused, Refused
+from containeragent.host import cpus
+from containeragent.loader import turn
 
 KINDS = ("maps", "programs", "links")
+_READY = "ready-"
+
+
+def _nothing() -> None:
+    """Whose turn it is does not matter."""
 
 
 @contextlib.contextmanager
@@ -112,32 +121,62 @@ class Pins:
         except FileNotFoundError:
             return []
 
-    def publish(self, objects: Mapping[str, Mapping[str, int]]) -> None:
-        """Pin descriptors, by kind and name, as what is live; on failure nothing has changed."""
+    def publish(
+        self, objects: Mapping[str, Mapping[str, int]], number: int | None = None, take: Callable[[], None] = _nothing
+    ) -> None:
+        """Pin descriptors, by kind and name, as what is live; on failure nothing has changed.
+
+        `take` is called when all are pinned, so that whoever has the turn counts even if this process ends there;
+        `number` is that turn's, if there are turns.
+        """
         self.remove_leftovers()
-        staging = self.folder / f"loading-{os.getpid()}"
-        retired = self.folder / f"retired-{os.getpid()}"
+        staging, ready = (
+            self.folder / f"loading-{os.getpid()}",
+            self.folder / f"{_READY}{'' if number is None else number}",
+        )
         try:
             for kind in KINDS:
                 (staging / kind).mkdir(mode=0o700, parents=True)
                 for name, descriptor in objects[kind].items():
                     libbpf.obj_pin(descriptor, str(staging / kind / name))
-            with contextlib.suppress(FileNotFoundError):
-                self.live.rename(retired)
-            staging.rename(self.live)
+            staging.rename(ready)
+            take()
+            self._put_live(ready)
         except OSError as error:
-            if retired.exists() and not self.live.exists():
-                retired.rename(self.live)
             _remove(staging)
+            _remove(ready)
             raise Refused.of_errno(
                 error.errno or 5, f"pinning under {self.folder} failed", "is the BPF file system full?"
             ) from None
+
+    def _put_live(self, ready: Path) -> None:
+        retired = self.folder / f"retired-{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):
+            self.live.rename(retired)
+        try:
+            ready.rename(self.live)
+        except OSError:
+            if retired.exists():
+                retired.rename(self.live)
+            raise
         _remove(retired)
+
+    def finish_interrupted(self) -> bool:
+        """Put live what was about to be when its loader ended; whether there was any. Under the loader's lock."""
+        for ready in self.folder.glob(f"{_READY}*"):
+            number = ready.name.removeprefix(_READY)
+            if number:
+                turns = libbpf.obj_get(str(ready / "maps" / "turns"))
+                turn.give(turns, cpus.possible(), int(number))
+                os.close(turns)
+            self._put_live(ready)
+            return True
+        return False
 
     def remove_leftovers(self) -> None:
         """What a loader left that did not come to its end."""
         for path in self.folder.iterdir():
-            if path.name.startswith(("loading-", "retired-")):
+            if path.name.startswith(("loading-", "retired-", _READY)):
                 _remove(path)
 
     def remove(self) -> None:

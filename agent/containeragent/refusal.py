@@ -6,8 +6,11 @@ A file whose name both have in the environment. Where that has none, nothing is 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "CONTAINERAGENT_REFUSAL"
 
@@ -20,8 +23,11 @@ def note(environment: Mapping[str, str], reason: str | None) -> None:
     if reason is None:
         file.unlink(missing_ok=True)
         return
-    file.write_text(reason)
-    file.chmod(0o644)
+    try:
+        file.write_text(reason)
+        file.chmod(0o644)
+    except OSError as error:
+        log.warning("the agent will not know why BPF is refused: %s: %s", file, error.strerror)
 
 
 def noted(environment: Mapping[str, str]) -> str | None:

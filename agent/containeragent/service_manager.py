@@ -97,9 +97,34 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(prefix + line for line in super().format(record).splitlines() or [""])
 
 
+class PatientHandler(logging.StreamHandler[TextIO]):
+    """Where lines find no room (a full disk), the next one that does comes after how many did not."""
+
+    _missing = 0
+    _why = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """On a line of its own, whatever was written of the one before."""
+        try:
+            self.stream.write(self._notice() + self.format(record) + self.terminator)
+            self.flush()
+            self._missing = 0
+        except OSError as error:
+            self._missing, self._why = self._missing + 1, error.strerror or str(error)
+        except Exception:
+            self.handleError(record)
+
+    def _notice(self) -> str:
+        if not self._missing:
+            return ""
+        told = {"levelno": logging.WARNING, "levelname": "WARNING"}
+        told["msg"] = f"{self._missing} lines of this log could not be written when they came: {self._why}"
+        return self.terminator + self.format(logging.makeLogRecord(told)) + self.terminator
+
+
 def log_to_stderr(environment: Mapping[str, str]) -> None:
     """Everything from INFO on, in the form that stderr's reader understands."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = PatientHandler(sys.stderr)
     journal = goes_to_journal(sys.stderr, environment)
     handler.setFormatter(JournalFormatter() if journal else logging.Formatter("%(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

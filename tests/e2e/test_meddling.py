@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -82,6 +83,32 @@ def test_a_cgroup_that_somebody_else_removes(agent: Agent) -> None:
     assert agent.api.call("DELETE", "/v1/container", {"name": "/a"}).code() == "ENOENT"
     agent.ctl("create", "--parents", "a/x").ok()
     assert agent.names() == ["/a", "/a/x", "/b"]
+
+
+def test_the_whole_tree_that_somebody_else_removes(fresh: Agent) -> None:
+    """Until the agent notices nothing breaks; then it ends with one line, and the next one begins anew."""
+    for name in ("a", "a/x", "b"):
+        fresh.create(name)
+    fresh.ctl("limit", "a", "--task-limit", "5", "--page-limit", "16M").ok()
+    fresh.ctl("notify", "b", "on").ok()
+    cgroups.remove(fresh.root)
+    with contextlib.suppress(OSError):  # it may have ended
+        for method, path, body in (
+            ("GET", "/v1/containers", None),
+            ("GET", "/v1/container?name=/a", None),
+            ("POST", "/v1/containers", {"name": "/new"}),
+            ("POST", "/v1/container/limits?name=/a", {"task_limit": 7}),
+            ("DELETE", "/v1/container?name=/b", None),
+            ("GET", "/v1/top", None),
+        ):
+            assert fresh.api.call(method, path, body=body).status in (200, 400, 404, 409), (method, path)
+    assert fresh.process and fresh.process.wait(60) == 1
+    lines = fresh.log.read_text().splitlines()
+    assert lines[-1].startswith(f"containeragent: cgroup root {fresh.root} was removed by someone")
+    assert "Traceback" not in fresh.log.read_text() and not fresh.socket.exists()
+    fresh.start()
+    assert fresh.names() == []
+    fresh.create("a")
 
 
 def test_a_cgroup_that_somebody_else_makes(agent: Agent) -> None:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +21,7 @@ from containeragent.pins import Pins
 from tests.kernel.conftest import MakeContainer
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting, no_say
-from tests.kernel.support.running import Running
+from tests.kernel.support.running import ROOT, Running
 
 OTHER_LAYOUT = 999
 
@@ -189,6 +192,61 @@ def test_replace_keeps_what_was_counted(own: Counting, make_container: MakeConta
             # the kernel may drop page cache meanwhile, which the comparison with its own figure covers
             total, local = before.total | {"file": after.total["file"]}, before.local | {"file": after.local["file"]}
             assert after == replace(before, total=total, local=local, peak_pages=after.peak_pages)
+
+
+# A loader that ends itself at some moment of a replacement, as SIGKILL or the kernel out of memory would.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from containeragent import libbpf, pins
+from containeragent.loader import load, turn
+kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+def after(times, call):
+    def wrapper(*arguments):
+        nonlocal times
+        times -= 1
+        return call(*arguments) if times >= 0 else kill()
+    return wrapper
+{}
+load.load(load.Options(Path(sys.argv[1]), engine=sys.argv[2]), True, lambda _: None)
+"""
+MOMENTS = {
+    "while it pins": "libbpf.obj_pin = after(30, libbpf.obj_pin)",
+    "all is pinned": "turn.take = kill",
+    "it has the turn": "pins.Pins._put_live = kill",
+    "what counted is set aside": "Path.rename = after(2, Path.rename)",
+    "it has taken the place": "pins._remove = kill",
+}
+
+
+@pytest.mark.every_engine
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_while_replacing(own: Counting, make_container: MakeContainer, moment: str) -> None:
+    """Whoever has the turn counts on, each event once; the next load finishes or undoes it, and clears up."""
+    if moment == "all is pinned" and own.stamp.engine == "tracepoint":
+        moment = "it has the turn"  # there are none: both may count
+    line = [sys.executable, "-c", KILLED.format(MOMENTS[moment]), str(own.options.bpffs), own.stamp.engine]
+    killed = subprocess.run(line, env={**os.environ, "PYTHONPATH": str(ROOT / "agent")}, check=False, timeout=600)
+    assert killed.returncode == -signal.SIGKILL
+    _assert_counts(own, make_container("interrupted"), map_again=own.pins.loaded())
+    load(own.options, False, no_say)
+    own.map_again()
+    _assert_counts(own, make_container("finished"))
+    load(own.options, True, no_say)
+    own.map_again()
+    _assert_counts(own, make_container("replaced"))
+    assert {path.name for path in own.options.bpffs.iterdir()} <= {"live", "agent"}
+
+
+def _assert_counts(own: Counting, container: Container, map_again: bool = False) -> None:
+    """Tasks and pages, from this moment on."""
+    if map_again:
+        own.map_again()
+    with Running(container, "tasks", "forks") as running:
+        for _ in running.rests():
+            own.assert_pages_at_rest(container)
+    own.assert_tasks_at_rest(container)
+    assert own.reading(container).forks == 23 * 43 + 23
 
 
 def test_first_load_beside_forks_and_new_cgroups(make_container: MakeContainer) -> None:

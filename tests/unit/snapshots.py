@@ -58,7 +58,8 @@ def snapshot(*tasks_by_id: tuple[int, int], **of_health: int) -> Snapshot:
 def end(cgroup_id: int, path: str, **values: Any) -> End:
     """A final record of just now, zeros but for `values`."""
     zeros: dict[str, Any] = {field.name: 0 for field in dataclasses.fields(End)}
-    times = {"born_at": time.time() - 2, "died_at": time.time(), "died_ns": time.monotonic_ns()}
+    age_ns = round((time.time() - values.get("died_at", time.time())) * 1e9)
+    times = {"born_at": time.time() - 2, "died_at": time.time(), "died_ns": time.monotonic_ns() - age_ns}
     kinds = {"local": {"anon": 1, "file": 2, "shmem": 0}, "reason": "", "has_children": False, "partial_pages": False}
     return End(
         **zeros | times | kinds | {"cgroup_id": cgroup_id, "path": path, "path_cut": False, "managed": True} | values

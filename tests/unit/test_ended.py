@@ -90,9 +90,9 @@ def test_ends_of_before_the_agent() -> None:
     """Those that its predecessor told of are not told again."""
     made = Fixture()
     made.source.ended = [
-        end(7, "/c/told", died_ns=1, reason="removed"),
-        end(8, "/c/away", died_ns=2),
-        end(9, "/c/long-ago", died_ns=3, died_at=time.time() - 301),
+        end(7, "/c/told", died_at=time.time() - 2, reason="removed"),
+        end(8, "/c/away", died_at=time.time() - 1),
+        end(9, "/c/long-ago", died_at=time.time() - 301),
     ]
     assert made.reasons() == [("/away", WHILE_AWAY), ("/told", "removed")]
     assert made.told() == [("/away", WHILE_AWAY)]
@@ -101,6 +101,7 @@ def test_ends_of_before_the_agent() -> None:
 def test_grace_seconds_are_over() -> None:
     """Also for those that were taken in before."""
     made = Fixture(grace_seconds=0.2)
+    made.ended._started_ns = 0
     made.source.ended = [end(7, "/c/web"), end(8, "/c/old", died_at=time.time() - 1)]
     assert made.reasons() == [("/web", BY_SOMEBODY)]
     assert len(made.told()) == 2
@@ -108,10 +109,22 @@ def test_grace_seconds_are_over() -> None:
     assert made.reasons() == []
 
 
+def test_grace_seconds_are_not_those_of_the_time_of_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may be set to anything meanwhile."""
+    made = Fixture(grace_seconds=300)
+    made.source.ended = [end(7, "/c/web")]
+    now = time.time()
+    for moment in (now, now + 86400, now - 86400):
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        assert made.reasons() == [("/web", BY_SOMEBODY)]
+    made.source.ended = [end(8, "/c/db", died_at=time.time() - 300)]
+    assert made.reasons() == [("/web", BY_SOMEBODY)]
+
+
 def test_the_oldest_go_first_and_are_counted() -> None:
     """Others are bounded apart, and a record is never there twice."""
     made = Fixture(most=2)
-    mine = [end(number, f"/c/{number}", died_ns=number, died_at=time.time() + number / 1000) for number in range(5)]
+    mine = [end(number, f"/c/{number}", died_at=time.time() + number / 1000) for number in range(5)]
     others = [end(10 + number, f"/o{number}", managed=False) for number in range(5)]
     made.source.ended = mine + others
     made.ended.refresh()
@@ -171,7 +184,9 @@ def test_the_newest_of_a_name() -> None:
 def test_a_document() -> None:
     """The keys of a living one, and four more."""
     made = Fixture()
-    made.source.ended = [end(7, "/c/web", has_children=True, pages=9, died_at=1_700_000_000.5, born_at=None)]
+    made.source.ended = [
+        end(7, "/c/web", has_children=True, pages=9, died_at=1_700_000_000.5, died_ns=time.monotonic_ns(), born_at=None)
+    ]
     made.ended._grace = 1e10
     (dead,) = made.ended.dead(False)
     document = dead_document(dead, PAGE_BYTES, Engine("tracepoint", "tracepoint"))

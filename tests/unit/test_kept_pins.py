@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,9 @@ class Folder(Pins):
             raise Refused("EROFS", self.refused)
         yield
 
-    def publish(self, objects: Mapping[str, Mapping[str, int]]) -> None:
+    def publish(
+        self, objects: Mapping[str, Mapping[str, int]], number: int | None = None, take: Callable[[], None] = print
+    ) -> None:
         """Everything."""
         self.there = {kind: list(names) for kind, names in objects.items()}
         self.agent.mkdir(exist_ok=True)

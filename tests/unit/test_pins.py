@@ -11,6 +11,7 @@ import pytest
 
 from containeragent import libbpf
 from containeragent.errors import Refused
+from containeragent.loader import turn
 from containeragent.pins import KINDS, Pins
 
 OBJECTS = {"maps": {"rows": 3, "stamp": 4}, "programs": {"fork": 5}, "links": {"fork": 6}}
@@ -79,13 +80,14 @@ def test_publish_fails_the_first_time(pins: Pins, monkeypatch: pytest.MonkeyPatc
     assert not pins.loaded() and list(pins.folder.iterdir()) == []
 
 
-def test_publish_cannot_take_the_place(pins: Pins, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old ones were set aside already: they come back."""
+@pytest.mark.parametrize("at", ["loading-", "ready-", "live"])
+def test_publish_cannot_take_the_place(pins: Pins, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """The old ones may have been set aside already: they come back."""
     pins.publish(OBJECTS)
     rename = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
-        if path.name.startswith("loading-"):
+        if path.name.startswith(at):
             raise OSError(errno.EBUSY, str(path))
         return rename(path, target)
 
@@ -94,6 +96,47 @@ def test_publish_cannot_take_the_place(pins: Pins, monkeypatch: pytest.MonkeyPat
         pins.publish(NEWER)
     assert _tree(pins) == OBJECTS
     assert [path.name for path in pins.folder.iterdir()] == ["live"]
+
+
+class Killed(BaseException):
+    """As a SIGKILL does, it leaves everything as it is."""
+
+
+@pytest.mark.parametrize("at", ["ready-", "live"])
+def test_killed_while_taking_the_place(pins: Pins, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    """Once all were pinned and the turn may have been taken, the new ones are live after the next look."""
+    pins.publish(OBJECTS)
+    rename, given = Path.rename, []
+
+    def step(path: Path, target: Path) -> Path:
+        if path.name.startswith(at):
+            raise Killed
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", step)
+    monkeypatch.setattr(libbpf, "obj_get", lambda path: os.open(Path(path).parent, os.O_RDONLY))
+    monkeypatch.setattr(turn, "give", lambda turns, cpus, number: given.append(number))
+    with pytest.raises(Killed):
+        pins.publish(NEWER, 5, lambda: None)
+    monkeypatch.setattr(Path, "rename", rename)
+    assert pins.finish_interrupted() and given == [5]
+    assert _tree(pins) == NEWER
+    assert not pins.finish_interrupted()
+    pins.publish(OBJECTS)
+    assert [path.name for path in pins.folder.iterdir()] == ["live"]
+
+
+def test_killed_while_pinning(pins: Pins, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has taken the turn: what was live is live."""
+    pins.publish(OBJECTS)
+
+    def pin(_fd: int, _path: str) -> None:
+        raise Killed
+
+    monkeypatch.setattr(libbpf, "obj_pin", pin)
+    with pytest.raises(Killed):
+        pins.publish(NEWER, 5, lambda: None)
+    assert not pins.finish_interrupted() and _tree(pins) == OBJECTS
 
 
 def test_leftovers(pins: Pins) -> None:

@@ -30,6 +30,19 @@ def test_below_the_mount(mount: Path, name: str) -> None:
     assert found.is_dir() and found == (mount / name).resolve()
 
 
+def test_removed(mount: Path) -> None:
+    """And made again by another: neither is the one that is served."""
+    made = root.find(mount, mount / "new")
+    cgroup_id = made.stat().st_ino
+    root.check(made, cgroup_id)
+    made.rename(mount / "kept")
+    with pytest.raises(Refused, match="removed by someone"):
+        root.check(made, cgroup_id)
+    made.mkdir()
+    with pytest.raises(Refused, match="removed by someone"):
+        root.check(made, cgroup_id)
+
+
 @pytest.mark.parametrize(
     "name",
     [".", "..", "../elsewhere", "../mount-not", "../mount-not/x", "way-out", "way-out/x", "slice/../..", "/", "/tmp"],

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from containeragent.service_manager import JournalFormatter, ServiceManager, goes_to_journal, priority
+from containeragent.service_manager import (
+    JournalFormatter,
+    PatientHandler,
+    ServiceManager,
+    goes_to_journal,
+    priority,
+)
 
 
 @pytest.fixture
@@ -111,3 +117,32 @@ def test_journal_stream(tmp_path: Path) -> None:
         assert not goes_to_journal(stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + 1}"})
         assert not goes_to_journal(stream, {})
     assert not goes_to_journal(io.StringIO(), {"JOURNAL_STREAM": "1:2"})
+
+
+class Full(io.StringIO):
+    """Has room for so many characters more."""
+
+    room = 1000
+
+    def write(self, text: str) -> int:
+        """As much as fits."""
+        written = super().write(text[: self.room])
+        self.room -= written
+        if written < len(text):
+            raise OSError(28, "No space left on device")
+        return written
+
+
+def test_lines_that_find_no_room() -> None:
+    """They are counted, and the next one that finds room says so before; what is torn ends there."""
+    stream = Full()
+    handler = PatientHandler(stream)
+    handler.setFormatter(JournalFormatter())
+    stream.room = 9
+    for word in ("one", "two", "three"):
+        handler.emit(logging.makeLogRecord({"msg": word, "levelno": logging.INFO}))
+    stream.room = 1000
+    for word in ("four", "five"):
+        handler.emit(logging.makeLogRecord({"msg": word, "levelno": logging.INFO}))
+    notice = "<4>2 lines of this log could not be written when they came: No space left on device"
+    assert stream.getvalue().splitlines() == ["<6>one", "<6", notice, "<6>four", "<6>five"]

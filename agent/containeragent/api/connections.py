@@ -144,21 +144,21 @@ class _Unsent:
 
 
 class Connection(HTTPConnection):
-    """One client's. `waits_since` is when the wait began that may last only so long, in seconds since 1970."""
+    """One client's. `waits_since` is when the wait began that may last only so long, by the monotonic clock."""
 
     def __init__(self, server: Any, sock: socket.socket, _makefile: Any = None) -> None:
         super().__init__(server, sock, lambda *_: None)
         sock.setblocking(False)
         self.RequestHandlerClass = server.RequestClass
         self.rfile, self.wfile = _Received(), _Unsent(sock)
-        self.waits_since = time.time()
+        self.waits_since = time.monotonic()
         self._half = self._ended = self._told = False
         self._keep = True
 
     @property
     def last_used(self) -> float:
-        """What cheroot measures the age of a waiting connection by."""
-        return self.waits_since
+        """What cheroot compares with the time of day, whatever that is set to meanwhile."""
+        return time.time() - (time.monotonic() - self.waits_since)
 
     @property
     def held_bytes(self) -> int:
@@ -196,7 +196,7 @@ class Connection(HTTPConnection):
             except OSError:
                 count = 0
             if count and not data:
-                self.waits_since, self._half = time.time(), True
+                self.waits_since, self._half = time.monotonic(), True
             data += buffer[:count]
             self._ended = not count
         if not self._told and not self.rfile.has_data() and _waits_for_continue(data):
@@ -209,7 +209,7 @@ class Connection(HTTPConnection):
         self._half = self._told = False
         self.wfile.patience_seconds = _PATIENCE_SECONDS
         keep = bool(super().communicate())  # type: ignore[no-untyped-call]
-        self.waits_since = time.time()
+        self.waits_since = time.monotonic()
         if self.linger or not self.wfile.data:  # it was given away, or all is sent
             return keep
         self.waits_since += _SENDING_SECONDS - self.server.timeout

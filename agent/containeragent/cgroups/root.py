@@ -61,6 +61,17 @@ def _of_service(mount: Path) -> Path | None:
     return folder
 
 
+def check(root: Path, cgroup_id: int) -> None:
+    """Refused when containers cannot go on in the cgroup root."""
+    try:
+        there = root.stat().st_ino == cgroup_id  # another of its name is not the one that they are in
+    except OSError:
+        there = False
+    if not there:
+        raise Refused("ENOENT", f"cgroup root {root} was removed by someone; the agent makes it anew when it starts")
+    check_held(root)
+
+
 def check_held(root: Path) -> None:
     """Refused when the service for containers has no process in its leaf. Nothing to check of another cgroup root.
 

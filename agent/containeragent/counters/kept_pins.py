@@ -45,6 +45,7 @@ class KeptPins:
     def _put_back(self, descriptors: Descriptors) -> None:
         with self._pins.loader_lock():
             lock_is_gone = not self._pins.agent.is_dir()
-            self._pins.publish(descriptors)
+            if not self._pins.finish_interrupted():
+                self._pins.publish(descriptors)
             if lock_is_gone:
                 self._locks.enter_context(self._pins.agent_lock())

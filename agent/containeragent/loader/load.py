@@ -53,9 +53,8 @@ KEPT_MAPS = (
     "block_files",
     "ends",
     "notices",
-    "stamp",
 )
-_OWN_MAPS = ("walks", *build.TAIL_CALLS)  # a new set of programs has its own
+_OWN_MAPS = ("stamp", "walks", *build.TAIL_CALLS)  # a new set of programs has its own
 _CGROUP_EVENTS = ("cgroup_mkdir", "cgroup_rmdir")
 _TASK_EVENTS = ("task_newtask", "sched_process_exit", "cgroup_attach_task")
 _RUNNABLE = (
@@ -169,23 +168,20 @@ def _seed_pages(module: Module, programs: dict[str, Runnable], stamp: Stamp, say
     say(f"counted {pages} pages from before the load")
 
 
-def _go_on(module: Module, engine: Engine, kept: Kept) -> None:
-    """Replacement: count beside the programs that did so far, then instead of them."""
-    _attach_all(module, engine)
-    if "turns" in engine.maps:
-        take_turn = Runnable(module.load("take_turn"))
-        turn.take(take_turn, module.map_fd("turns"), kept.stamp.cpus, kept.turn)
-
-
 def _publish(pins: Pins, module: Module, engine: Engine, kept: Kept | None) -> None:
-    """Pin them as what is live; if that fails, those that counted so far go on."""
+    """Pin them as what is live and, where others counted so far, take over; if that fails, those go on."""
     programs = {plain_name(name): descriptor for name, descriptor in module.programs().items()}
     maps = {name: module.map_fd(name) for name in (*KEPT_MAPS, *engine.maps, *_OWN_MAPS)}
+    objects = {"maps": maps, "programs": programs, "links": dict(module.links)}
+    if kept is None or "turns" not in engine.maps:
+        pins.publish(objects)
+        return
+    turns, count = module.map_fd("turns"), kept.stamp.cpus
+    take_turn = Runnable(module.load("take_turn"))
     try:
-        pins.publish({"maps": maps, "programs": programs, "links": dict(module.links)})
+        pins.publish(objects, kept.turn, lambda: turn.take(take_turn, turns, count, kept.turn))
     except BaseException:
-        if kept and "turns" in engine.maps:
-            turn.give(module.map_fd("turns"), kept.stamp.cpus, kept.turn - 1)
+        turn.give(turns, count, kept.turn - 1)
         raise
 
 
@@ -226,6 +222,8 @@ def load(options: Options, replace: bool, say: Say) -> Stamp:
 
 
 def _load_locked(pins: Pins, options: Options, replace: bool, say: Say) -> Stamp:
+    if pins.finish_interrupted():
+        say("finished a replacement that was interrupted")
     try:
         present = pins.stamp()
     except Refused:
@@ -249,7 +247,7 @@ def _count(pins: Pins, built: build.Built, say: Say) -> Stamp:
     """Attach the programs and pin them."""
     module, engine, stamp, kept = built.module, built.engine, built.stamp, built.kept
     if kept:
-        _go_on(module, engine, kept)
+        _attach_all(module, engine)  # beside the programs that counted so far
     else:
         stamp = _begin_counting(module, engine, stamp, say)
     if not stamp.without_denial:

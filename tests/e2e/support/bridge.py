@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.support.http import connect
+from tests.e2e.support.waiting import PATIENCE_SECONDS
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def bridge(path: Path) -> Iterator[str]:
                 back = threading.Thread(target=_copy, args=(inner, self.connection), daemon=True)
                 back.start()
                 _copy(self.connection, inner)
-                back.join()
+                back.join(PATIENCE_SECONDS)
 
     class Port(socketserver.ThreadingTCPServer):
         daemon_threads = True

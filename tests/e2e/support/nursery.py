@@ -11,7 +11,7 @@ import subprocess
 from types import TracebackType
 
 from tests.e2e.support.processes import PYTHON
-from tests.e2e.support.waiting import until
+from tests.e2e.support.waiting import PATIENCE_SECONDS, until
 
 # Words in: `new`, or `fork PID`. Words out: the pid of the new task, or the name of the errno. Who has nothing to read
 # any more ends, so nobody outlives the nursery; init or the nursery reaps them.
@@ -67,6 +67,7 @@ class Nursery:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
+        assert select.select([self._process.stdout], [], [], PATIENCE_SECONDS)[0], f"no answer to {line!r}"
         return self._process.stdout.readline().strip()
 
     def _hold(self, pid: int) -> int:
@@ -108,4 +109,4 @@ class Nursery:
             self.end_all()
         finally:
             self._process.kill()
-            self._process.communicate()
+            self._process.communicate(timeout=PATIENCE_SECONDS)

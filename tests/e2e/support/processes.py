@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.support.cgroups import PROCS
-from tests.e2e.support.waiting import until
+from tests.e2e.support.waiting import PATIENCE_SECONDS, until
 
 SLEEP = ["sleep", "1000"]
 # Nothing but the interpreter: no site packages, so that a workload's numbers are its own.
@@ -42,7 +42,7 @@ def running(line: Sequence[str], **more: Any) -> Iterator[subprocess.Popen[str]]
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.wait(PATIENCE_SECONDS)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 stream.close()
