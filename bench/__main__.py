@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 
-from bench import idle, neighbours, netlink, overhead, programs, reading, scraping, starting, waiting
+from bench import idle, limits, neighbours, netlink, overhead, programs, reading, scraping, starting, waiting
 from bench.tables import Table
 from containeragent.errors import Refused
 
@@ -22,6 +22,8 @@ BENCHES = {
     "starting": starting.run,
     "netlink": netlink.run,
     "idle": idle.run,
+    "storm": limits.storm,
+    "limited": limits.rest,
 }
 
 

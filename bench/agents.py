@@ -37,7 +37,8 @@ def answering(folder: str, root: Path, *options: str) -> Iterator[tuple[int, str
     address = f"127.0.0.1:{free_port()}"
     line = [sys.executable, "-m", "containeragent", "run", "--bpffs", str(counting.OPTIONS.bpffs)]
     line += ["--socket", f"{folder}/agent.sock", "--metrics-address", address, "--cgroup-root", str(root), *options]
-    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as agent:
+    # In a session of its own, as a service is: the CPUs are shared among sessions.
+    with subprocess.Popen(line, stderr=subprocess.DEVNULL, start_new_session=True) as agent:
         try:
             while True:
                 with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{address}/metrics") as answer:

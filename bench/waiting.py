@@ -39,7 +39,7 @@ for _ in range(int(sys.argv[1])):
 """
 
 
-class _Connection(http.client.HTTPConnection):
+class Connection(http.client.HTTPConnection):
     def __init__(self, path: str) -> None:
         super().__init__("localhost")
         self._path = path
@@ -52,7 +52,7 @@ class _Connection(http.client.HTTPConnection):
 def api_ms(path: str, calls: int = CALLS) -> list[float]:
     """How long each call takes, one after the other on one connection."""
     found = []
-    with contextlib.closing(_Connection(path)) as connection:
+    with contextlib.closing(Connection(path)) as connection:
         for _ in range(calls):
             begin = time.perf_counter()
             connection.request("GET", "/v1/task?pid=1")

@@ -135,6 +135,32 @@ def test_who_was_there_before_a_lower_limit_outlives_the_agent(agent: Agent) -> 
             assert agent.ctl("tasks", "low", "--json").json() == sorted(tasks)
 
 
+def test_tasks_of_others_are_ended_without_the_right_to_signal_them() -> None:
+    """As the service is: those beyond a limit of a container that has one below it, nobody else; nothing is left."""
+    agent = Agent()
+    agent.without = ("kill",)
+    try:
+        agent.start()
+        if agent.show("/")["limit_mode"]["tasks"] == "agent":
+            assert "cgroup.kill" in agent.ctl("doctor").out or "denied" in agent.ctl("doctor").out
+        agent.ctl("create", "web", "--task-limit", "3").ok()
+        agent.create("/web/db")
+        with Nursery(NOBODY) as nursery:
+            tasks = [nursery.new() for _ in range(3)]
+            agent.ctl("attach", "web", str(tasks[0])).ok()
+            agent.ctl("attach", "web/db", *map(str, tasks[1:])).ok()
+            for parent in tasks:
+                beyond = nursery.fork(parent)
+                assert beyond is None or until(
+                    functools.partial(nursery.is_gone, beyond), bool, "the end of one too many"
+                )
+                assert agent.ctl("tasks", "web", "--json").json() == sorted(tasks)
+        agent.ctl("rm", "web", "--recursive").ok()
+        assert agent.names() == []
+    finally:
+        agent.close()
+
+
 def test_above_the_page_limit_it_stands_still(agent: Agent) -> None:
     """For a second, then for longer; it goes on as soon as the limit is lifted, and nothing of it is left."""
     agent.ctl("create", "--parents", "shop/web").ok()

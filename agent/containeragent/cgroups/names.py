@@ -7,7 +7,8 @@ from containeragent.errors import Refused
 
 LEAF = "-tasks"  # holds a container's tasks where cgroup v2 wants them in a leaf; no user's name begins with a dash
 AGENT = "-agent"  # holds the agent itself where it runs inside the cgroup root
-OWN = (LEAF, AGENT)
+EXCESS = "-excess"  # holds tasks that are being ended because a task limit was exceeded: limits/ending.py
+OWN = (LEAF, AGENT, EXCESS)
 
 COMPONENT_BYTES = 255  # NAME_MAX
 _NAME_BYTES = 3072  # so that the path with the mount point and a control file stays below PATH_MAX

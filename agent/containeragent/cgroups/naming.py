@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from containeragent.cgroups.names import AGENT, LEAF, OWN, join
+from containeragent.cgroups.names import OWN, join
 
 Parts = tuple[str, ...]
 Identify = Callable[[Parts], int | None]  # id of the cgroup in a place, by the names of its directories
@@ -135,8 +135,8 @@ class Names:
 
     def place(self, cgroup: str) -> Parts:
         """The directories of a managed container by path; of its leaf too."""
-        inside = cgroup[len(self.root) :].removesuffix("/" + LEAF).removesuffix("/" + AGENT)
-        return tuple(part for part in inside.split("/") if part)
+        inside = tuple(part for part in cgroup[len(self.root) :].split("/") if part)
+        return inside[:-1] if inside and inside[-1] in OWN else inside
 
     def path(self, directories: Parts) -> str:
         """Path under the cgroup2 mount of a place."""

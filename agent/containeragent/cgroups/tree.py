@@ -31,7 +31,7 @@ from containeragent.cgroups.directory import (
     walk_ids,
     write_file,
 )
-from containeragent.cgroups.names import COMPONENT_BYTES, LEAF, OWN, join, parse
+from containeragent.cgroups.names import COMPONENT_BYTES, EXCESS, LEAF, OWN, join, parse
 from containeragent.cgroups.naming import Names
 from containeragent.errors import Refused
 
@@ -222,8 +222,9 @@ class Tree:
                     "EBUSY",
                     f"container {join(parts)} has {_some(len(tasks), 'process', 'es')}; end them, or use --recursive",
                 )
-            with contextlib.suppress(FileNotFoundError):
-                os.rmdir(LEAF, dir_fd=directory)
+            for own in (LEAF, EXCESS):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(own, dir_fd=directory)
             try:
                 os.rmdir(self.directories(parts)[-1], dir_fd=parent)
             except OSError as error:
@@ -232,10 +233,11 @@ class Tree:
                 raise
 
     def _processes(self, directory: int) -> list[int]:
-        """Processes directly in a container, in its leaf too."""
+        """Processes directly in a container, in its leaves too."""
         processes = read_ids(directory, PROCS)
-        with contextlib.suppress(FileNotFoundError):
-            processes += read_ids(directory, f"{LEAF}/{PROCS}")
+        for own in (LEAF, EXCESS):
+            with contextlib.suppress(FileNotFoundError):
+                processes += read_ids(directory, f"{own}/{PROCS}")
         return processes
 
     def processes(self, parts: Parts) -> list[int]:

@@ -44,10 +44,17 @@ def may_kill(proc: Path = Path("/proc")) -> bool:
     return bool(capabilities(proc) >> _CAP_KILL & 1)
 
 
-def hurry() -> None:
-    """Have this process, and threads that it starts, run before others, if we may."""
+def hurry(proc: Path = Path("/proc")) -> None:
+    """Have this process, and threads that it starts, run before others, if we may.
+
+    Where sessions share the CPUs evenly (sched(7), autogroup), a nice value means something in its session alone. A
+    service has one for itself: then it is the session's too.
+    """
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, min(_URGENT, os.getpriority(os.PRIO_PROCESS, 0)))
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):  # no such thing; or we may not
+            (proc / "self" / "autogroup").write_text(str(_URGENT))
 
 
 def share_memory() -> None:

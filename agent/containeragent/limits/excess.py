@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ends tasks beyond a task limit where the kernel cannot deny their fork: the newest first, while all stand still.
+"""Ends tasks beyond a task limit where the kernel cannot deny their fork: the newest first; where they are more than
+one, while all stand still.
 
 In: a container that may be above its task limit. Out: it is back at the limit, or has only tasks that were there when
 the limit was set below them: for a lower limit alone nobody is ended, whoever else comes is.
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Iterable, Iterator
 
@@ -17,6 +17,7 @@ from containeragent.cgroups.tree import Parts, Tree
 from containeragent.counters.source import Source
 from containeragent.events.event import KILL
 from containeragent.host import process
+from containeragent.limits.ending import clean_up, end_processes
 from containeragent.limits.freezer import Freezer
 from containeragent.limits.holders import AGENT
 from containeragent.limits.keeper import Keeper
@@ -47,24 +48,26 @@ class Excess:
         tasks, known = self._tree.tasks(entry.parts), _Known(entry.kept.spared)
         if len(tasks) <= known.most(tasks, limit):
             return True
-        self._freezer.stop(entry.parts, self)
-        try:
-            ended, settled = self._end_newest(entry.parts, limit, known)
-        finally:
-            self._freezer.go_on(entry.parts, self)
+        with contextlib.ExitStack() as frozen:
+            ended, settled = self._end_newest(entry.parts, limit, known, frozen)
         if ended:
             self._say(cgroup_id, entry.parts, ended, limit)
+            clean_up(self._tree, entry.parts)
         return settled
 
-    def _end_newest(self, parts: Parts, limit: int, known: _Known) -> tuple[int, bool]:
+    def _end_newest(self, parts: Parts, limit: int, known: _Known, frozen: contextlib.ExitStack) -> tuple[int, bool]:
         """How many processes were ended, and whether they are gone."""
         ended: set[int] = set()
+        stopped = False
         for _ in range(_ROUNDS):
             tasks = self._tree.tasks(parts)
             if len(tasks) <= (most := known.most(tasks, limit)):
                 return len(ended), True
             beyond = known.newest(tasks, most)
-            _kill(beyond - ended)
+            if not stopped and len(beyond | ended) > 1:
+                stopped = self._freezer.stop(parts, self)
+                frozen.callback(self._freezer.go_on, parts, self)
+            end_processes(self._tree, parts, beyond - ended)
             ended |= beyond
             time.sleep(_PAUSE_SECONDS)
         return len(ended), False
@@ -127,9 +130,3 @@ def _age_and_process(task: int) -> tuple[int, int] | None:
     age = process.age(task)
     leader = task if age and age.threads == 1 else process.leader(task)
     return None if age is None or leader is None else (age.started_ticks, leader)
-
-
-def _kill(processes: Iterable[int]) -> None:
-    for number in processes:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(number, signal.SIGKILL)

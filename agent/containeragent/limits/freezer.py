@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from containeragent.cgroups import attributes
 from containeragent.cgroups.directory import KILL, folders, read_file, write_file
-from containeragent.cgroups.names import AGENT, LEAF
+from containeragent.cgroups.names import AGENT, LEAF, OWN
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.host import cgroup2
 
@@ -80,7 +80,7 @@ class Freezer:
         for name in below:
             if name == LEAF and own != f"{cgroup}/{LEAF}":
                 yield (*parts, name)
-            elif name not in (AGENT, LEAF):
+            elif name not in OWN:
                 yield from self._targets((*parts, name))
 
     def _freeze(self, parts: Parts) -> bool:

@@ -16,8 +16,7 @@ from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
 from containeragent.counters.source import Source
 from containeragent.events.event import KILL
-from containeragent.host import process
-from containeragent.limits import states
+from containeragent.limits import ending, states
 from containeragent.limits.admission import Admission
 from containeragent.limits.agent_hits import AgentHits
 from containeragent.limits.enforcer import Because, Enforcer
@@ -49,6 +48,7 @@ class Limiting:
         throttle_max_seconds: float,
     ) -> None:
         freezer = Freezer(tree, cgroup_of)
+        self._tree = tree
         self._source = source
         self._because = because
         self.keeper = Keeper(tree, source, publish, freezer.recover)
@@ -91,21 +91,22 @@ class Limiting:
     def checks(self) -> Iterator[Check]:
         """For the doctor."""
         usual = self.keeper.usual_modes
-        powerless = usual.tasks == AGENT and not self._source.denies_forks and not process.may_kill()
-        if powerless:
+        ends = usual.tasks == AGENT and not self._source.denies_forks
+        way = ending.way(self._tree) if ends else None
+        if ends and way is None:
             hint = "systemctl edit containeragent: AmbientCapabilities=CAP_KILL, CapabilityBoundingSet=CAP_KILL"
             yield answer("limits of tasks", False, "by the agent, which may not end tasks", hint)
         else:
-            yield self._check("tasks", usual.tasks)
+            yield self._check("tasks", usual.tasks, *([f"the newest beyond one are ended {way}"] if way else []))
         yield self._check("pages", usual.pages)
 
-    def _check(self, limit: str, mode: str | None) -> Check:
+    def _check(self, limit: str, mode: str | None, *more: str) -> Check:
         held = self.held()
         by_whom = {KERNEL: "by the kernel's controller", AGENT: "by our programs and the agent", None: "by nobody"}
         others = [f"{number} by {by}" for (what, by), number in sorted(held.items()) if what == limit and by != mode]
         hint = f"put the controller {_CONTROLLERS[limit]} on cgroup v2, or run with a BPF engine"
         holds = mode is not None and not held[limit, "none"]
-        return answer(f"limits of {limit}", holds, "; ".join([by_whom[mode], *others]), hint)
+        return answer(f"limits of {limit}", holds, "; ".join([by_whom[mode], *more, *others]), hint)
 
     def ended(self, end: End) -> LimitState | None:
         """Of one that is gone."""

@@ -75,7 +75,12 @@ class Agent:
             run = command.module("containeragent", "run", *self.run_options())
             line = [*self.within, *command.without(self.without, run)]
             self.process = subprocess.Popen(
-                line, stderr=log, stdout=log, env=command.environment(*self.packages), cwd="/"
+                line,
+                stderr=log,
+                stdout=log,
+                env=command.environment(*self.packages),
+                cwd="/",
+                start_new_session=True,  # as a service: the CPUs are shared among sessions
             )
         until(self._answers, bool, "the agent's first answer")
         self._whole = self._whole or self.pinned()

@@ -53,9 +53,10 @@ for line in sys.stdin:
 class Nursery:
     """All of them are ended when it is closed: by descriptors, because others may get the ids of those that ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, user: int | None = None) -> None:
+        pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            [*PYTHON, _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            [*PYTHON, _PROGRAM], stdin=pipe, stdout=pipe, text=True, bufsize=1, cwd="/", user=user
         )
         self._held: dict[int, int] = {}
         self.workers: set[int] = set()  # those that fork when they are told
