@@ -27,6 +27,7 @@ from containeragent.cgroups.tree import Parts, Tree
 from containeragent.config import Config
 from containeragent.containers import involved
 from containeragent.containers.audit import Auditor
+from containeragent.containers.causes import Causes
 from containeragent.containers.ended import Ended
 from containeragent.containers.forgetting import Forgetter
 from containeragent.containers.service import Containers
@@ -80,16 +81,25 @@ def _services(
     resolver, tree = PathResolver(mount), Tree(managed, names)
     tree.load_names()
     source.manage(managed.stat().st_ino)
+    causes = Causes(tree)
     limiting = Limiting(
         Tree(managed, title=names.name),
         source,
         cgroup_of=names.path,
         publish=functools.partial(_publish, bus, names),
-        because=lambda cgroup_id, why: ended.because(cgroup_id, why),  # noqa: PLW0108
+        because=causes.put,
         throttle_max_seconds=config.throttle_max_seconds,
     )
     stack.callback(limiting.close)
-    ended = Ended(source, names, bus, config.grace_seconds, known_path=resolver.known, last_limits=limiting.ended)
+    ended = Ended(
+        source,
+        names,
+        bus,
+        config.grace_seconds,
+        known_path=resolver.known,
+        last_limits=limiting.ended,
+        cause_of=causes.pop,
+    )
     limiting.start()
     source.listen(NOTICE_ENDED, lambda _: ended.refresh())
     ended.refresh()

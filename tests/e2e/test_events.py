@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.e2e.support import command
@@ -16,13 +18,27 @@ from tests.e2e.support.agent import Agent
 from tests.e2e.support.http import connect, scrape
 from tests.e2e.support.processes import PYTHON, SLEEP, inside, running
 from tests.e2e.support.waiting import until
+from tests.kernel.support.mountpoints import memory_v1
 
+# Its own size in MiB, touched.
+GROWS = """
+import sys
+kept = [bytearray(b"x") * (1 << 20) for _ in range(int(sys.argv[1]))]
+print("done", flush=True)
+sys.stdin.read()
+"""
 FORKS = "import os\nfor _ in range(23): os.waitpid(os.fork() or os._exit(0), 0)"
 
 
 def kinds(agent: Agent, name: str) -> list[str]:
     """Of a container's events, oldest first."""
     return [event["kind"] for event in agent.api.call("GET", "/v1/events", {"container": name}).document]
+
+
+def _events(agent: Agent, name: str) -> list[dict[str, Any]]:
+    found = agent.api.call("GET", "/v1/events", {"container": name}).document
+    assert isinstance(found, list)
+    return found
 
 
 @contextmanager
@@ -41,6 +57,44 @@ def following(agent: Agent, *more: str) -> Iterator[subprocess.Popen[str]]:
             reader.join(0.1)
         agent.ctl("rm", "probe").ok()
         yield process
+
+
+@contextmanager
+def of_memory(cgroup: Path, limit_bytes: int) -> Iterator[list[Path]]:
+    """Where a task has to be to be in a container that has no more memory: in a v1 cgroup too where that limits it."""
+    mount = memory_v1()
+    if mount is None:
+        (cgroup / "memory.max").write_text(str(limit_bytes))
+        yield [cgroup]
+        return
+    twin = mount / f"test-{os.getpid()}-oom"
+    twin.mkdir()
+    try:
+        (twin / "memory.limit_in_bytes").write_text(str(limit_bytes))
+        yield [twin, cgroup]
+    finally:
+        until(lambda: not (twin / "cgroup.procs").read_text(), bool, "the end of all in it")
+        twin.rmdir()
+
+
+def test_out_of_memory(agent: Agent) -> None:
+    """The kernel ends the largest, here not the one that found no memory: both are told, with the container."""
+    hog = agent.create("/hog")
+    line = ["sh", "-c", 'for file in "$0" "$1"; do echo 0 > "$file"; done; shift; exec "$@"']
+    with of_memory(hog, 64 << 20) as folders:
+        line += [str(folder / "cgroup.procs") for folder in (folders[0], folders[-1])]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with running([*line, *PYTHON, GROWS, "36"], **pipes) as large:
+            assert large.stdout and large.stdout.readline() == "done\n"
+            with running([*line, *PYTHON, GROWS, "64"], **pipes) as growing:
+                until(large.poll, lambda status: status is not None, "the end of the large one")
+                found = until(
+                    lambda: [one for one in _events(agent, "/hog") if one["kind"] == "oom"], bool, "the event"
+                )
+                growing.kill()
+    details = found[0]["details"]
+    assert (details["victim"]["pid"], details["trigger"]["pid"]) == (large.pid, growing.pid)
+    assert details["victim"]["comm"] and f"victim task {large.pid}" in found[0]["message"]
 
 
 def test_a_life_is_told(agent: Agent) -> None:

@@ -243,6 +243,7 @@ def test_a_leak_is_stopped_and_ended(agent: Agent) -> None:
         assert shown["page_limit_hits"] > 0 and shown["peak_pages"] < 100 << 8
         assert [event["details"]["limit"] for event in events(agent, "/leak", "limit_hit")][:1] == ["pages"]
         until(lambda: events(agent, "/leak", "kill"), bool, "the event of its end")
+        agent.restart(signal.SIGKILL)
         agent.ctl("rm", "leak").ok()
         record = agent.show("/leak")
         assert record["state"] == "dead" and record["reason"].startswith("killed: ")

@@ -24,7 +24,9 @@ class Fixture:
         self.source, self.bus = FakeSource(snapshot()), Bus()
         self.paths: dict[int, str] = {}
         source = self.source.as_source()
-        self.ended = Ended(source, NAMES, self.bus, grace_seconds, known_path=self.paths.get, most=most)
+        self.causes: dict[int, str] = {}
+        known, cause = self.paths.get, self.causes.get
+        self.ended = Ended(source, NAMES, self.bus, grace_seconds, known_path=known, cause_of=cause, most=most)
 
     def reasons(self) -> list[tuple[str, str]]:
         """Name and reason of the dead."""
@@ -80,7 +82,7 @@ def test_without_a_record_there_still_is_an_event() -> None:
 def test_a_cause_stands_above_the_removal() -> None:
     """A container that was killed and then removed ended because it was killed."""
     made = Fixture()
-    made.ended.because(7, "killed: above its page limit for 5 s")
+    made.causes[7] = "killed: above its page limit for 5 s"
     with made.ended.removing(7, "/c/web", "removed"):
         made.source.ended = [end(7, "/c/web")]
     assert made.reasons() == [("/web", "killed: above its page limit for 5 s")]

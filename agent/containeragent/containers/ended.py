@@ -21,7 +21,6 @@ from containeragent.events.event import REMOVED
 from containeragent.limits.model import LimitState
 
 MOST_RECORDS = 1024
-_MOST_CAUSES = 4096
 Key = tuple[int, int]  # cgroup id, time of its end
 BY_SOMEBODY = "removed, not by containeragent"
 WHILE_AWAY = "removed while the agent was not running"
@@ -39,21 +38,24 @@ class Ended:
         *,
         known_path: Callable[[int], str | None] = lambda _: None,
         last_limits: Callable[[End], LimitState | None] = lambda _: None,
+        cause_of: Callable[[int], str | None] = lambda _: None,
         most: int = MOST_RECORDS,
     ) -> None:
-        """`known_path` may know a path that is too long for a record, `last_limits` what limits it had."""
+        """`known_path` may know a path that is too long for a record, `last_limits` what limits it had, `cause_of` why
+        it ended beyond its removal.
+        """
         self._source = source
         self._names = names
         self._bus = bus
         self._grace = grace_seconds
         self._known_path = known_path
         self._last_limits = last_limits
+        self._cause_of = cause_of
         self._most = most
         # Apart, so that cgroups which are not ours never push out those that are. In the order of their ends.
         self._managed: dict[Key, Dead] = {}
         self._others: dict[Key, Dead] = {}
         self._expected: dict[int, tuple[str, bool]] = {}
-        self._causes: dict[int, str] = {}
         self._started_ns = time.monotonic_ns()
         self._lock = threading.RLock()
         self._last_sequence = 0
@@ -75,13 +77,6 @@ class Ended:
         finally:
             with self._lock:
                 self._expected.pop(cgroup_id, None)
-
-    def because(self, cgroup_id: int, cause: str) -> None:
-        """Why a container will end, beyond its removal: that it was killed for a limit, say."""
-        with self._lock:
-            while len(self._causes) >= _MOST_CAUSES:
-                self._causes.pop(next(iter(self._causes)))
-            self._causes[cgroup_id] = cause
 
     def refresh(self) -> None:
         """Take in what ended since the last time."""
@@ -125,7 +120,7 @@ class Ended:
             return end.reason, False
         unknown = BY_SOMEBODY if end.died_ns >= self._started_ns else WHILE_AWAY
         removal, tell = self._expected.pop(end.cgroup_id, (unknown, True))
-        return self._causes.pop(end.cgroup_id, removal), tell
+        return self._cause_of(end.cgroup_id) or removal, tell
 
     def _keep(self, dead: Dead) -> None:
         kept = self._managed if dead.managed else self._others
