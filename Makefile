@@ -36,13 +36,11 @@ setup-test:
 run: setup ## set up what is missing and run the agent in the foreground (as root)
 	@exec .venv/bin/containeragent run $(ARGS)
 
-# What `make test` runs in the guests, so that it stays short; make test-vm runs all.
-GUEST_TESTS := tests/guest
-
-# Of a part, as ARGS names it, there is no run in guests: that is make vm.
+# In guests only what tests/vm/suite.py has for it, so that it stays short; make test-vm runs all. Of a part, as ARGS
+# names it, there is no run in guests: that is make vm.
 test: lint docs $(if $(ARGS),,setup-test) ## set up what is missing, then run the checks and every test, here and in guests (as root)
 	$(PYTHON) -m pytest -q -ra $(ARGS)
-	$(if $(ARGS),,$(PYTHON) -m tests.vm test -- $(GUEST_TESTS))
+	$(if $(ARGS),,$(PYTHON) -m tests.vm test --short)
 
 check: lint docs ## the fast part: lint, types, layout, documentation, unit tests
 	$(PYTHON) -m pytest -q tests/unit $(ARGS)
@@ -55,8 +53,8 @@ lint: setup-dev units
 	@missing=$$(git grep --no-index --exclude-standard -L SPDX-License-Identifier -- $(SOURCES) || true); \
 	[ -z "$$missing" ] || { printf 'no SPDX-License-Identifier line: %s\n' $$missing; exit 1; }
 
-test-vm: setup-test ## run all tests in guests with Debian's kernels 6.1 and 6.12, side by side (as root)
-	$(PYTHON) -m tests.vm test $(ARGS)
+test-vm: setup-test ## run all tests in guests with Debian's kernels 6.1 and 6.12, side by side: hours, emulated (as root)
+	$(PYTHON) -m tests.vm test --timeout 14400 $(ARGS)
 
 vm: setup-test ## the same in one guest: make vm KERNEL=6.1 ARGS="tests/kernel -k anon"
 	$(PYTHON) -m tests.vm test --kernel $(KERNEL) -- $(ARGS)

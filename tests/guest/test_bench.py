@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from containeragent.host import functions
+from containeragent.host.btf import Btf
+
 CGROUPS = Path("/sys/fs/cgroup")
 ZRAM = Path("/sys/block/zram0")
 
@@ -76,3 +79,8 @@ def test_swap() -> None:
             assert int(swapped) > 16 << 20
         finally:
             folder.rmdir()
+
+
+def test_programs_on_functions() -> None:
+    """They load, so that tests of the kernel side are of engine fentry first."""
+    assert functions.probe(Btf()) == functions.Answer(True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm import build, image, mirrors, payload, suite
-from tests.vm.__main__ import ROOT, parser
+from tests.vm.__main__ import ROOT, arguments, parser
 from tests.vm.errors import Unusable
 from tests.vm.outcome import LOST, TIMED_OUT, Outcome, decode, worst
 from tests.vm.qemu import Machine
@@ -195,3 +195,13 @@ def test_arguments() -> None:
     assert (options.kernel, options.arguments) == (["6.1"], ["tests/kernel", "-k", "anon"])
     assert suite.pytest_command([])[-3:] == list(suite.FOLDERS)
     assert suite.pytest_command(options.arguments)[-3:] == ["tests/kernel", "-k", "anon"]
+
+
+def test_short() -> None:
+    """Of every kernel, and of files that are there; what comes after -- is added."""
+    options = parser().parse_args(["test", "--short", "--", "-x"])
+    assert set(suite.SHORT) == set(build.SUITES)
+    for kernel, words in suite.SHORT.items():
+        assert arguments(options, kernel) == [*words, "-x"]
+        for word in words[2:]:
+            assert (ROOT / word.partition("::")[0]).is_file(), word

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     built = commands.add_parser("build", help="build the guests' image where it is not there yet")
     built.add_argument("--rebuild", action="store_true", help="build it again, with today's Debian packages")
     test.add_argument("--kernel", choices=build.SUITES, action="append", help="only this one; may be repeated")
+    test.add_argument("--short", action="store_true", help="of each kernel, what `make test` has time for")
     for command in (run, shell):
         command.add_argument("--kernel", choices=build.SUITES, default="6.12")
     for command in (test, run, shell):
@@ -70,11 +71,16 @@ def main(words: list[str]) -> int:
         )
         if options.what != "test":
             return _alone(used, replace(task, kernel=options.kernel))
-        task = replace(task, command=suite.pytest_command(options.arguments))
-        kernels = options.kernel or list(build.SUITES)
-        if len(kernels) > 1:
-            return suite.run(used, task, kernels, _say)
-        return _alone(used, replace(task, kernel=kernels[0]))
+        asked = {name: arguments(options, name) for name in options.kernel or build.SUITES}
+        if len(asked) > 1:
+            return suite.run(used, task, asked, _say)
+        ((kernel, its),) = asked.items()
+        return _alone(used, replace(task, kernel=kernel, command=suite.pytest_command(its)))
+
+
+def arguments(options: argparse.Namespace, kernel: str) -> list[str]:
+    """For pytest, on a kernel."""
+    return [*(suite.SHORT[kernel] if options.short else ()), *options.arguments]
 
 
 def environment(is_terminal: bool) -> dict[str, str]:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 600.0  # an emulated guest on a busy machine takes a hundred times what a machine takes
+# What is quick on a machine is not in a guest that emulates one.
+SLOWER = 20 if "CONTAINERAGENT_GUEST" in os.environ else 1
 
 
 def until(read: Callable[[], T], good: Callable[[T], bool], what: str, seconds: float = PATIENCE_SECONDS) -> T:
