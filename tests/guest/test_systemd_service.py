@@ -78,6 +78,13 @@ def test_metrics_and_socket(before: dict[str, Any]) -> None:
         run("systemctl", "restart", AGENT)
 
 
+def test_memory_is_protected(before: dict[str, Any]) -> None:
+    """The slice passes on what the agent is given: without that a service's memory.min protects nothing."""
+    for folder in (ROOT.parent, ROOT.parent / AGENT):
+        assert int((folder / "memory.min").read_text()) >= 64 << 20
+    assert Path(f"/proc/{main_pid()}/oom_score_adj").read_text() == "-900\n"
+
+
 def test_exposure(before: dict[str, Any]) -> None:
     """As systemd judges it, at most 2.0."""
     for unit in (AGENT, LOAD):
