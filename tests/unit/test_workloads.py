@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from containeragent.workloads.human_names import HumanNames
 from containeragent.workloads.known import Workloads
-from containeragent.workloads.patterns import Workload, of_path
+from containeragent.workloads.patterns import Workload, of_path, whose_files
 
 ID = "49dc0d7a84b2ddcc6b0d7a84b2ddcc6b49dc0d7a84b2ddcc6b0d7a84b2ddcc6b"
 OTHER = "0" + ID[1:]
@@ -20,6 +20,8 @@ SLICE_UID = UID.replace("-", "_")
 STATIC_UID = "c9fcbb9c9ad4f7c5b5d0ee2f8e2f4d1a"  # of a static pod: the hash of its manifest
 BURSTABLE = f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{SLICE_UID}.slice"
 KIND = f"/system.slice/docker-{OTHER}.scope/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice"
+
+USERS = "/user.slice/user-1000.slice/user@1000.service"
 
 KNOWN = {
     # systemd
@@ -38,7 +40,7 @@ KNOWN = {
     f"/system.slice/docker-{ID}.scope": Workload("docker", id=ID),
     f"/docker/{ID}": Workload("docker", id=ID),
     f"/docker/buildkit/{ID}": Workload("docker", id=ID),
-    f"/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{ID}.scope": Workload("docker", id=ID),
+    f"{USERS}/user.slice/docker-{ID}.scope": Workload("docker", id=ID),
     f"/ecs/0f7a1c3e5d7b4a9c8e6f/{ID}": Workload("docker", id=ID),
     f"/ecstasks.slice/ecstasks-0f7a1c3e5d7b4a9c8e6f.slice/docker-{ID}.scope": Workload("docker", id=ID),
     # containerd: nerdctl with both drivers
@@ -46,7 +48,12 @@ KNOWN = {
     f"/default/{ID}": Workload("containerd", id=ID, namespace="default"),
     # Podman: root, rootless, in a pod, quadlet
     f"/machine.slice/libpod-{ID}.scope": Workload("podman", id=ID),
-    f"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{ID}.scope": Workload("podman", id=ID),
+    f"{USERS}/user.slice/libpod-{ID}.scope": Workload("podman", id=ID),
+    f"{USERS}/app.slice/web.service/libpod-payload-{ID}": Workload("podman", id=ID),
+    f"{USERS}/user.slice/user-libpod_pod_{OTHER}.slice/libpod-{ID}.scope": Workload("podman", id=ID),
+    f"{USERS}/user.slice/user-libpod_pod_{ID}.slice": Workload("podman", pod_uid=ID),
+    f"{USERS}/app.slice/docker-{ID}.scope": Workload("docker", id=ID),
+    f"{USERS}/user.slice/nerdctl-{ID}.scope": Workload("containerd", id=ID),
     f"/libpod_parent/libpod-{ID}": Workload("podman", id=ID),
     f"/machine.slice/machine-libpod_pod_{ID}.slice": Workload("podman", pod_uid=ID),
     f"/machine.slice/machine-libpod_pod_{OTHER}.slice/libpod-{ID}.scope": Workload("podman", id=ID),
@@ -105,10 +112,36 @@ def test_unknown(path: str) -> None:
     assert of_path(path) is None
 
 
+@pytest.mark.parametrize(
+    ("path", "user"),
+    [
+        (f"/system.slice/docker-{ID}.scope", 0),
+        (f"{BURSTABLE}/crio-{ID}.scope", 0),
+        (f"/machine.slice/machine-libpod_pod_{OTHER}.slice/libpod-{ID}.scope", 0),
+        (f"/system.slice/web.service/libpod-payload-{ID}", 0),
+        (f"{USERS}/user.slice/docker-{ID}.scope", 1000),
+        (f"{USERS}/user.slice/docker-{OTHER}.scope/docker/{ID}", 1000),
+        # a user names what is below his manager as he likes: no pod's files are looked at for it
+        (f"{USERS}{BURSTABLE}/crio-{ID}.scope", 1000),
+        (f"/user.slice/user-1000.slice/user@1001.service/user.slice/docker-{ID}.scope", None),
+        (f"/system.slice/user@1000.service/docker-{ID}.scope", None),
+        # in a container of root's, who made it says what is where
+        (f"{KIND}/kubelet-kubepods-besteffort-pod{SLICE_UID}.slice/cri-containerd-{ID}.scope", None),
+        (f"/docker/{OTHER}/docker/{ID}", None),
+        (f"/lxc.payload.web/system.slice/docker-{ID}.scope", None),
+        (f"/docker/{OTHER}{USERS}/user.slice/docker-{ID}.scope", None),
+    ],
+)
+def test_whose_files(path: str, user: int | None) -> None:
+    """Are asked what it is called."""
+    assert whose_files(path) == user
+
+
 @given(st.text(max_size=200))
 def test_any_path(path: str) -> None:
     """Cgroups may have any name."""
     of_path("/" + path)
+    whose_files("/" + path)
 
 
 class Host:
@@ -147,6 +180,8 @@ def test_podman_reads_its_list_again(host: Host) -> None:
     assert host.names.complete(Workload("podman", id=ID)).name == "web"
     host.file(path, [{"id": ID, "names": ["renamed"]}, {}])
     assert host.names.complete(Workload("podman", id=ID)).name == "renamed"
+    host.file(path.replace("containers.json", "volatile-containers.json"), [{"id": OTHER, "names": ["run-with-rm"]}])
+    assert host.names.complete(Workload("podman", id=OTHER)).name == "run-with-rm"
 
 
 @pytest.mark.parametrize(
@@ -186,10 +221,23 @@ def test_the_kubelets_logs(host: Host) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[", "[]", "3", '{"Name": 3}', '{"Config": []}', "[" * 100_000, "\x00", '{"Name": "' + "x" * 999]
+    "content",
+    [
+        "",
+        "[",
+        "[]",
+        "3",
+        '{"Name": 3}',
+        '{"Config": []}',
+        "[" * 100_000,
+        "\x00",
+        '{"Name": "' + "x" * 999,
+        '{"Name": "a b"}',
+        '{"Name": "\\u001b[31m"}',
+    ],
 )
 def test_files_that_are_no_such_thing(host: Host, content: str) -> None:
-    """They are others': no error, at most an odd name."""
+    """They are others': no error, and no name that the runtime would not have given."""
     host.file(f"var/lib/docker/containers/{ID}/config.v2.json", content)
     assert host.names.complete(Workload("docker", id=ID)).name in ("", "3")
 
@@ -197,7 +245,7 @@ def test_files_that_are_no_such_thing(host: Host, content: str) -> None:
 def test_looked_up_again(host: Host) -> None:
     """A file that comes later is found after some seconds; what is known is not looked up at every turn."""
     now = [0.0]
-    workloads = Workloads(host.names, lambda: now[0])
+    workloads = Workloads(host.names, clock=lambda: now[0])
     path, file = f"/docker/{ID}", f"var/lib/docker/containers/{ID}/config.v2.json"
 
     def name() -> str:

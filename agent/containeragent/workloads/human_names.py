@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any
 from containeragent.workloads.patterns import Workload
 
 _MOST_BYTES = 4 << 20  # a container's configuration is some KiB; nothing larger is read
-_MOST_NAME = 253  # a Kubernetes name's length (RFC 1123 subdomain), and more than the others allow
+# What Docker, containers/storage, nerdctl and Kubernetes (RFC 1123 subdomain) all keep to; what is otherwise is no name
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,252}")
+PODMAN_LISTS = ("containers.json", "volatile-containers.json")  # of containers/storage; with --rm in the second
 _CONTAINERD_TASKS = "run/containerd/io.containerd.runtime.v2.task"
 # OCI annotations that runtimes put into a container's config.json
 _NAME_KEYS = (
@@ -34,16 +37,15 @@ class HumanNames:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._root = root
-        self._podman_names: dict[str, str] = {}
-        self._podman_version = (0, 0)
+        self._podman_lists: dict[str, tuple[tuple[int, int], dict[str, str]]] = {}  # version and names by file
 
     def complete(self, workload: Workload) -> Workload:
         """With what files say; unchanged when they say nothing."""
         if workload.id and workload.runtime != "systemd":
             for found in self._of_container(workload):
-                workload = _filled(workload, found)
+                workload = filled(workload, found)
         if workload.pod_uid and not workload.pod:
-            workload = _filled(workload, self._pod(workload.pod_uid))
+            workload = filled(workload, self._pod(workload.pod_uid))
         return workload
 
     def _of_container(self, workload: Workload) -> Iterator[Mapping[str, str]]:
@@ -61,24 +63,29 @@ class HumanNames:
         found = self._json(f"var/lib/docker/containers/{container}/config.v2.json")
         labels = _mapping(_mapping(found.get("Config")).get("Labels"))
         return {
-            "name": str(found.get("Name", "")).removeprefix("/"),
+            "name": docker_name(found),
             "pod": str(labels.get("io.kubernetes.pod.name", "")),
             "namespace": str(labels.get("io.kubernetes.pod.namespace", "")),
         }
 
     def _podman(self, container: str) -> Mapping[str, str]:
-        """containers/storage keeps one list of all, read again when it changed."""
-        path = self._root / "var/lib/containers/storage/overlay-containers/containers.json"
+        for file in PODMAN_LISTS:
+            name = self._podman_list(file).get(container)
+            if name:
+                return {"name": name}
+        return {}
+
+    def _podman_list(self, file: str) -> dict[str, str]:
+        """containers/storage keeps lists of all, read again when they changed."""
+        path = self._root / "var/lib/containers/storage/overlay-containers" / file
         try:
             status = path.stat()
         except OSError:
             return {}
         version = status.st_mtime_ns, status.st_size
-        if version != self._podman_version:
-            listed = self._read(path)
-            self._podman_names = dict(_first_names(listed if isinstance(listed, list) else []))
-            self._podman_version = version
-        return {"name": self._podman_names.get(container, "")}
+        if self._podman_lists.get(file, ((0, 0),))[0] != version:
+            self._podman_lists[file] = version, podman_names(self._read(path))
+        return self._podman_lists[file][1]
 
     def _annotated(self, container: str) -> Mapping[str, str]:
         candidates = [f"run/containers/storage/overlay-containers/{container}/userdata/config.json"]
@@ -86,10 +93,9 @@ class HumanNames:
             spaces = sorted(entry.name for entry in (self._root / _CONTAINERD_TASKS).iterdir())
             candidates += [f"{_CONTAINERD_TASKS}/{space}/{container}/config.json" for space in spaces[:64]]
         for candidate in candidates:
-            notes = _mapping(self._json(candidate).get("annotations"))
+            notes = bundle_names(self._json(candidate))
             if notes:
-                keys = {"name": _NAME_KEYS, "pod": _POD_KEYS, "namespace": _NAMESPACE_KEYS}
-                return {field: _first(notes, names) for field, names in keys.items()}
+                return notes
         return {}
 
     def _kubelet(self, container: str) -> Mapping[str, str]:
@@ -121,12 +127,26 @@ class HumanNames:
             return None
 
 
-def _first_names(listed: list[Any]) -> Iterator[tuple[str, str]]:
-    """The first of a container's names is Podman's."""
-    for entry in map(_mapping, listed):
+def docker_name(config: object) -> str:
+    """Of a config.v2.json."""
+    return str(_mapping(config).get("Name", "")).removeprefix("/")
+
+
+def podman_names(listed: object) -> dict[str, str]:
+    """Of a containers.json, by id: the first of a container's names is Podman's."""
+    found: dict[str, str] = {}
+    for entry in map(_mapping, listed if isinstance(listed, list) else ()):
         container, names = entry.get("id"), entry.get("names")
         if isinstance(container, str) and isinstance(names, list) and names:
-            yield container, str(names[0])
+            found[container] = str(names[0])
+    return found
+
+
+def bundle_names(bundle: object) -> Mapping[str, str]:
+    """Name, pod and namespace by an OCI bundle's config.json; nothing where it has no annotations."""
+    notes = _mapping(_mapping(bundle).get("annotations"))
+    keys = {"name": _NAME_KEYS, "pod": _POD_KEYS, "namespace": _NAMESPACE_KEYS}
+    return {field: _first(notes, names) for field, names in keys.items()} if notes else {}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -137,7 +157,7 @@ def _first(notes: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     return next((str(notes[key]) for key in keys if notes.get(key)), "")
 
 
-def _filled(workload: Workload, found: Mapping[str, str]) -> Workload:
-    """What is not known yet; a name that is too long is nobody's."""
-    new = {field: text for field, text in found.items() if 0 < len(text) <= _MOST_NAME and not getattr(workload, field)}
+def filled(workload: Workload, found: Mapping[str, str]) -> Workload:
+    """What is not known yet, by what can be a name."""
+    new = {field: text for field, text in found.items() if not getattr(workload, field) and _NAME.fullmatch(text)}
     return replace(workload, **new)

@@ -50,6 +50,8 @@ _CONTAINERD = re.compile(rf"^/(?P<namespace>[A-Za-z0-9._-]+)/(?P<id>{_ID})$")
 _LXC = re.compile(r"^(?:/lxc\.payload[./]|/lxc/)(?P<name>[^/]+)$")
 _MACHINE = re.compile(r"/machine-(?:(?P<driver>qemu|lxc)\\x2d[0-9]+\\x2d)?(?P<name>[^/]+)\.scope$")
 _NSPAWN = re.compile(r"/systemd-nspawn@(?P<name>[^/]+)\.service$")
+_MANAGER_OF_USER = re.compile(r"^/user\.slice/user-(?P<uid>[0-9]{1,10})\.slice/user@(?P=uid)\.service/")
+ROOT_USER = 0
 _UNIT = re.compile(r"/(?P<name>[^/]+\.(?:service|scope|slice|socket|mount|swap))$")
 
 
@@ -61,6 +63,19 @@ def of_path(cgroup: str) -> Workload | None:
             return found
     unit = _UNIT.search(cgroup)
     return Workload("systemd", name=unit["name"]) if unit else None
+
+
+def whose_files(cgroup: str) -> int | None:
+    """The id of the user whose files may say what that cgroup is called; None where nobody's on this host may.
+
+    What is below a user's manager is that user's to name, and what is in a container the container's: root's files
+    would give them names of others' containers.
+    """
+    if match := _MANAGER_OF_USER.match(cgroup):
+        return int(match["uid"])
+    above = (cgroup[:at] for at, character in enumerate(cgroup) if character == "/" and at)
+    in_container = any(found is not None and found.id for found in map(of_path, above))
+    return None if in_container or "/user@" in cgroup else ROOT_USER
 
 
 def _in_pod(cgroup: str) -> Workload | None:
