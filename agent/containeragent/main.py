@@ -60,7 +60,7 @@ def _flags(names: tuple[str, ...]) -> Callable[[Any], Any]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="containeragent")
+@click.version_option(__version__, prog_name="containeragent", message="%(prog)s %(version)s")
 def cli() -> None:
     """Per-container resource accounting with eBPF, on cgroups.
 

@@ -1,23 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents of the API come in; JSON for scripts, and escaped text, bytes with units and tables for people go out."""
+"""Documents of the API come in; JSON for scripts, and escaped text and bytes with units for people go out."""
 
 import datetime
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 UNKNOWN = "-"
 PARTIAL_FOOTNOTE = "~ counted only in part: pages from before the agent's counting began are missing"
-
-
-class Cell(NamedTuple):
-    """A table's cell that is coloured on a terminal; `style` is one of rich's."""
-
-    text: str
-    style: str
 
 
 def emit_json(document: object) -> None:
@@ -100,37 +93,3 @@ def pairs(rows: Sequence[tuple[str, str]]) -> str:
     """Aligned keys and values, one a line."""
     width = max(len(key) for key, _ in rows)
     return "\n".join(f"{key:<{width}}  {text}" for key, text in rows)
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]], right: frozenset[str] = frozenset()) -> None:
-    """Draw a table whose columns named in `right` are numbers; texts are escaped here."""
-    cells = [[_safe(cell) for cell in row] for row in rows]
-    if on_terminal():
-        _draw_rich(headers, cells, right)
-        return
-    texts = [list(headers), *([cell.text for cell in row] for row in cells)]
-    columns = []
-    for header, column in zip(headers, zip(*texts, strict=True), strict=True):
-        width = max(map(len, column))
-        columns.append([text.rjust(width) if header in right else text.ljust(width) for text in column])
-    click.echo("\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True)))
-
-
-def _safe(cell: str | Cell) -> Cell:
-    return Cell(escape(cell), "") if isinstance(cell, str) else Cell(escape(cell.text), cell.style)
-
-
-def _draw_rich(headers: Sequence[str], rows: Sequence[Sequence[Cell]], right: frozenset[str]) -> None:
-    # Only here: importing rich costs more than a whole request to the agent.
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawing = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for header in headers:
-        number = header in right
-        drawing.add_column(header, justify="right" if number else "left", overflow="fold", no_wrap=number)
-    for row in rows:
-        # Text, not str: a name like "[red]" is no markup
-        drawing.add_row(*(Text(cell.text, style=cell.style) for cell in row))
-    Console().print(drawing)

@@ -50,7 +50,7 @@ def test_versions_agree(installed: Path) -> None:
     """Both commands, the wheel's metadata, and the checkout's."""
     (found,) = importlib.metadata.distributions(path=[str(installed)])
     assert found.name == "containeragent"
-    assert run(installed, "containeragent", "--version").stdout.split()[-1] == found.version
+    assert run(installed, "containeragent", "--version").stdout == f"containeragent {found.version}\n"
     assert run(installed, "containerctl", "--version").stdout == f"containerctl {found.version}\n"
     assert importlib.metadata.version("containeragent") == found.version
 

@@ -36,7 +36,7 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 def test_version_and_help() -> None:
     """On stdout; every command has an example."""
-    assert run("--version").stdout == f"containeragent, version {containeragent.__version__}\n"
+    assert run("--version").stdout == f"containeragent {containeragent.__version__}\n"
     for verb in ("load", "unload", "run", "check"):
         done = run(verb, "--help")
         assert done.returncode == 0 and f"containeragent {verb}" in done.stdout.split("Example")[1]

@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import socket
 import socketserver
 import subprocess
@@ -109,10 +110,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def ctl(tmp_path: Path) -> Run:
-    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, columns: int = 200, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "containerctl", *arguments]
         environment = {**os.environ, "PYTHONPATH": str(SOURCE), "CONTAINERAGENT_SOCKET": str(tmp_path / "agent.sock")}
-        environment |= {"COLUMNS": "200"}
+        environment |= {"COLUMNS": str(columns)}
         settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 30, **options}
         return subprocess.run(command, env=environment, check=False, **settings)
 
@@ -214,6 +215,31 @@ def test_tables_on_a_terminal(agent: FakeAgent, ctl: Run) -> None:
         shown = os.read(ours, 100_000).decode()
         os.close(ours)
         assert all(text in shown for text in expected), shown
+
+
+def test_a_terminal_that_is_too_narrow(agent: FakeAgent, ctl: Run) -> None:
+    """A row's texts come before its numbers, and none is folded into a column that nobody can read."""
+    agent.answers["GET /v1/containers?all=true"] = (200, [{**WEB, "name": "/" + "a" * 60}])
+    ours, theirs = pty.openpty()
+    assert ctl("ls", "--all", columns=80, stdout=theirs).returncode == 0
+    os.close(theirs)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(ours, 100_000).decode()).splitlines()
+    os.close(ours)
+    assert [line.split() for line in shown[:2]] == [
+        ["NAME", "MANAGED", "WORKLOAD"],
+        ["TASKS", "ANON", "FILE", "SHMEM", "PEAK-TASKS", "PEAK-MEM"],
+    ]
+    assert shown[2] == "/" + "a" * 60 + "  yes  -" and shown[3].split()[:3] == ["1", "40.0", "KiB"]
+    assert len(shown[1]) == len(shown[3]) <= 80
+
+
+def test_wide_names_in_a_pipe(agent: FakeAgent, ctl: Run) -> None:
+    """Columns stay below each other where a character takes two of a terminal's, or none."""
+    names = ("/数据库", "/e\u0301te\u0301", "/größe", "/web")
+    agent.answers["GET /v1/containers?all=false"] = (200, [{**WEB, "name": name} for name in names])
+    _, *lines = ctl("ls").stdout.splitlines()
+    gaps = [line.removeprefix(name).index("1") for name, line in zip(names, lines, strict=True)]
+    assert [gap + width for gap, width in zip(gaps, (7, 4, 6, 4), strict=True)] == [gaps[3] + 4] * 4
 
 
 def test_show(agent: FakeAgent, ctl: Run) -> None:

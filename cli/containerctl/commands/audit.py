@@ -10,7 +10,8 @@ import click
 from containerctl.client import Document
 from containerctl.commands import Settings, command, container_name
 from containerctl.completion import container_names
-from containerctl.output import Cell, emit_json, table, value
+from containerctl.output import emit_json, value
+from containerctl.tables import Cell, table
 
 HEADERS = ("CONTAINER", "COUNTER", "OURS", "KERNEL", "DIFFERENCE", "SOURCE", "NOTE")
 RIGHT = frozenset(HEADERS[2:5])

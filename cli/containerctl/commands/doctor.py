@@ -7,7 +7,8 @@ import click
 
 from containerctl.client import Failure
 from containerctl.commands import Settings, command
-from containerctl.output import Cell, emit_json, pairs, table, value
+from containerctl.output import emit_json, pairs, value
+from containerctl.tables import Cell, table
 
 STYLES = {"yes": "green", "no": "red", "unknown": "yellow"}
 

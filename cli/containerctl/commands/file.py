@@ -12,7 +12,8 @@ import click
 from containerctl.client import Client, Document, Failure
 from containerctl.commands import HELP_OPTIONS, Settings, command, container_name, json_option
 from containerctl.completion import container_names
-from containerctl.output import UNKNOWN, emit_json, size, table, value
+from containerctl.output import UNKNOWN, emit_json, size, value
+from containerctl.tables import table
 
 TIMEOUT_SECONDS = 300.0  # it walks over all cached pages of the file
 

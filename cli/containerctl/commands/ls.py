@@ -7,7 +7,8 @@ import click
 
 from containerctl.client import Document
 from containerctl.commands import Settings, command
-from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, table, value, workload
+from containerctl.output import PARTIAL_FOOTNOTE, emit_json, local_time, pages, value, workload
+from containerctl.tables import table
 
 HEADERS = ("NAME", "TASKS", "ANON", "FILE", "SHMEM", "PEAK-TASKS", "PEAK-MEM")
 MORE: dict[str, Callable[[Document], str]] = {

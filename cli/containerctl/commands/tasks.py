@@ -6,7 +6,8 @@ import click
 from containerctl.client import Document
 from containerctl.commands import Settings, command, container_name
 from containerctl.completion import container_names
-from containerctl.output import UNKNOWN, emit_json, size, table, value
+from containerctl.output import UNKNOWN, emit_json, size, value
+from containerctl.tables import table
 
 # Header, and key of the document, whose ending is the unit
 COLUMNS = (

@@ -8,7 +8,8 @@ import time
 import click
 
 from containerctl.client import Client, Document
-from containerctl.output import pages, table, value
+from containerctl.output import pages, value
+from containerctl.tables import table
 from containerctl.top.draw import rate
 from containerctl.top.model import Model, Row
 from containerctl.top.view import View
