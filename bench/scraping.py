@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scrape of many containers costs the agent, beside reading the kernel's files and beside a peer that does so.
+"""What a scrape of many containers costs the agent, beside reading the kernel's files and beside two peers that do so.
 
 CPU time is that of the process that answers, not of the one that asks. Nothing runs in the containers.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from bench import agents, counting, kernel_files, peers, system_calls
+from bench import agents, counting, kernel_files, netdata, peers, system_calls
 from bench.tables import Cell, Table
 from containeragent.host import cgroup2
 from containeragent.loader.load import unload
@@ -23,6 +23,7 @@ from containeragent.loader.load import unload
 NUMBERS = (100, 1_000, 10_000)
 OPTIONS = ("--series-cap", "1000000", "--metrics-min-age-seconds", "0", "--rescan-percent", "0")
 PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
+_NETDATA_SECONDS = 5
 TARGET_MS, TARGET_TIMES = 250, 10
 Row = tuple[float, float, Cell, int]  # CPU ms, ms, system calls, series
 
@@ -92,16 +93,36 @@ def _peer(tops: dict[str, Path], times: int) -> Row:
     return cpu * 1e3 + answer_cpu, wall * 1e3 + answer_wall, calls, series
 
 
+def _netdata(tops: dict[str, Path], number: int, times: int) -> Row | None:
+    """One reading of all, which it does once a second, and an answer. None where it does not find them in time."""
+    with tempfile.TemporaryDirectory() as folder:
+        unified = len(set(tops.values())) == 1
+        with netdata.running(Path(folder), number, unified) as found:
+            if found is None:
+                return None
+            pid, address = found
+            cpu, _ = _measured(pid, lambda: time.sleep(_NETDATA_SECONDS), 3)
+            answer_cpu, answer_wall = _measured(pid, lambda: netdata.metrics(address), times)
+            calls = system_calls.of_process(pid, lambda: time.sleep(_NETDATA_SECONDS))
+            series = sum(not line.startswith(b"#") for line in netdata.metrics(address).splitlines())
+    each = calls if isinstance(calls, str) else round(calls / _NETDATA_SECONDS)
+    return cpu / _NETDATA_SECONDS + answer_cpu, answer_wall, each, series
+
+
 def run(pairs: int) -> Table:
     """A row for each number of containers and way; ratios are to the agent as anybody asks it."""
     columns = ("way", "containers", "cpu_ms", "wall_ms", "system_calls", "series", "cpu_ratio", "target")
     table = Table(f"A scrape, medians of {pairs}", columns)
+    heard: Row | None = (0.0, 0.0, "", 0)  # None: netdata is not tried with more
     with tempfile.TemporaryDirectory() as folder:
         for number in NUMBERS:
             rows = _agent(number, folder, pairs)
             with kernel_files.containers(number) as tops:
                 rows["reading the kernel's files"] = _files(tops, pairs)
                 rows[peers.PEER] = _peer(tops, min(pairs, 3))
+                heard = _netdata(tops, number, min(pairs, 3)) if heard else None
+                if heard:
+                    rows[netdata.version()] = heard
             least = rows["agent"][0]
             for way, (cpu, wall, calls, series) in rows.items():
                 target: Cell = f"cpu_ratio {TARGET_TIMES}" if "files" in way else ""
@@ -109,4 +130,8 @@ def run(pairs: int) -> Table:
                     target = f"cpu_ms {TARGET_MS}"
                 table.rows.append((way, number, cpu, wall, calls, series, cpu / least, target))
     table.notes.append("Reading the kernel's files: memory.stat and pids.current, without serving them to anybody.")
+    table.notes.append(
+        "netdata: a reading of the memory of all, which it does every second, and an answer to Prometheus."
+    )
+    table.notes.append("Where it is not shown it had not found the containers after two minutes.")
     return table
