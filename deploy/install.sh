@@ -20,7 +20,7 @@ declare -rA completions=(
     [zsh]=zsh/site-functions/_containerctl
     [fish]=fish/vendor_completions.d/containerctl.fish
 )
-readonly man_pages=(man1/containerctl.1 man8/containeragent.8)
+readonly man_pages=(man1/containerctl.1 man5/containeragent-config.5 man5/containeragent-definitions.5 man8/containeragent.8)
 readonly unit_dir=$systemd/systemd/system users_dir=$systemd/sysusers.d
 
 say() { echo "$verb: $*"; }

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from containeragent.config import Config
+from containeragent.definitions.format import KEYS
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,3 +46,19 @@ def test_rendered(folder: Path, page: str, verbs: str) -> None:
         assert options and options <= set(re.findall(r"--[a-z][a-z-]+", section[1]))
         examples = [one.strip() for one in usage.splitlines() if one.strip().startswith(f"{name} {verb}")]
         assert examples and all(example in section[1] for example in examples)
+
+
+@pytest.mark.parametrize(
+    "page, words",
+    [
+        ("containeragent-config", {field.name for field in dataclasses.fields(Config)}),
+        ("containeragent-definitions", set(KEYS)),
+    ],
+)
+def test_pages_of_files(folder: Path, page: str, words: set[str]) -> None:
+    """Every key is on it, and nothing in it is taken for a request or a hyphen of roff's."""
+    line = ["groff", "-man", "-Tutf8", "-P-cbou", "-ww", "-rLL=100n", str(folder / f"man5/{page}.5")]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert words <= set(re.findall(r"^       (\w+)(?: =|$|  )", done.stdout, re.MULTILINE))
+    assert page != "containeragent-config" or '       engine = "auto"\n' in done.stdout
