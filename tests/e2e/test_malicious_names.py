@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,24 @@ def test_no_output_obeys(agent: Agent, evil: Path) -> None:
                 ("ls", "--all", "--json"),
                 ("events", "--json"),
                 ("doctor",),
+                ("export",),
+                ("export", "web"),
+                ("ls", "--all", "--dead", "--json"),
+                ("owner", f"/web/{CGROUP}", CGROUP),
+                ("notify", f"/web/{CGROUP}", "on"),
+                ("detach", pid),
+                ("file", "ls", f"/web/{CGROUP}"),
+                ("file", "add", "web", f"/tmp/{CGROUP}"),
+                ("run", "--name", f"web/{CGROUP}", "--", "true"),
+                ("--socket", f"/tmp/{CGROUP}", "ls"),
             )
         }
         said = {line: result.out + result.err for line, result in outputs.items()}
         # Label values are UTF-8 to be taken literally, and no terminal's business: all but what is not printable there.
+        said["page"] = "".join(
+            urllib.request.urlopen(f"http://{agent.address}{path}", timeout=60).read().decode()
+            for path in ("/", "/live/top?all=true")
+        )
         said["metrics"] = scrape(agent.address)[0].replace("\u202e", "")
         agent.ctl("rm", "web", "--recursive").ok()
     said["events of its end"] = agent.ctl("events").out + agent.ctl("ls", "--dead").out

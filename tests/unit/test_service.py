@@ -34,6 +34,7 @@ from containeragent.limits.limiting import Limiting
 from containeragent.limits.model import Hits, Kept, Limits, LimitState
 from containeragent.subsystems import assembly
 from containeragent.subsystems.api import Attribute, Container, Subsystem, Task
+from containeragent.subsystems.builtin import tasks
 from containeragent.subsystems.members import BuiltIn
 from tests.unit.snapshots import FakeSource, snapshot
 
@@ -265,9 +266,12 @@ def test_create_leaves_parents_that_were_there(made: Service) -> None:
     assert set(made.tree.ids) == {(), ("web",)}
 
 
-def test_create_without_a_slot_is_undone(made: Service) -> None:
-    """And slots are looked for, so that it may work the next time."""
+def test_create_without_a_slot_is_undone(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And slots are looked for, so that it may work the next time; unless somebody has removed it meanwhile."""
     made.source.now = snapshot((1, 0))
+    assert code(made.lifecycle.create, "/a/b", New(parents=True), ROOT) == "ENODEV"
+    assert set(made.tree.ids) == {(), ("web",)} and made.source.swept == 0
+    monkeypatch.setattr(tasks, "_is_there", lambda _: True)
     assert code(made.lifecycle.create, "/a/b", New(parents=True), ROOT) == "ENOSPC"
     assert set(made.tree.ids) == {(), ("web",)} and made.source.swept == 1
 

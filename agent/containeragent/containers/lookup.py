@@ -46,6 +46,8 @@ class Lookup:
         snapshot = self._source.settled()
         reading = snapshot.reading(identity)
         if reading is None:
+            if self._tree.identity(parts) != identity:
+                raise Refused("ENODEV", f"container {names.join(parts)} was removed meanwhile")
             raise Refused("ENODATA", f"container {names.join(parts)} has no slot of its own: it counts with its parent")
         inside = snapshot.reading(leaf) if leaf is not None else None
         if inside is not None:

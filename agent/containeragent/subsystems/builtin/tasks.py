@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from containeragent.counters.source import Source
@@ -19,6 +20,13 @@ _COUNTERS: dict[str, Counter] = {
 }
 
 
+def _is_there(container: Container) -> bool:
+    try:
+        return os.stat(container.path).st_ino == container.id
+    except OSError:
+        return False
+
+
 class Tasks(Subsystem):
     """Counted by a Source, limited by a Keeper."""
 
@@ -33,6 +41,8 @@ class Tasks(Subsystem):
         if container.existing or self._source.slots is None:
             return
         if self._source.snapshot().reading(container.id) is None:
+            if not _is_there(container):
+                raise Refused("ENODEV", f"container {container.name} was removed meanwhile")
             self._source.sweep()
             raise Refused(
                 "ENOSPC",
