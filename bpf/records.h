@@ -16,7 +16,7 @@
 #define SLOT_MASK 0xffffu
 
 #define MAX_DEPTH 64 /* levels that totals and peaks are carried up */
-#define PEAK_TRIES (CPUS < 16 ? CPUS + 1 : 17)
+#define PEAK_TRIES (CPUS > 2 ? 12 : CPUS + 1)
 #define BATCH 64 /* pages that a CPU keeps to itself before it tells the ancestors */
 
 /* What a page is counted as, in the upper half of its owner word (engine tracepoint; of fentry, while it is seeded). */

@@ -30,12 +30,21 @@ static __always_inline u32 take_starting(u64 task)
 	return starting.delete(&task) ? SLOT_NONE : slot;
 }
 
-/* Raise a peak. Each failed exchange means that another CPU raised it in the few nanoseconds since we looked. */
+/*
+ * Raise a peak. Each failed exchange means that another CPU raised it in the few nanoseconds since we looked. With more
+ * tries than a few as a loop, and by the difference: of two numbers that are compared, the verifier learns a bit each
+ * time round, and would follow everything that comes after once for each.
+ */
 static __always_inline void raise_peak(s64 *peak, s64 value)
 {
+#if CPUS > 2
+#pragma clang loop unroll(disable)
+#endif
 	for (int i = 0; i < PEAK_TRIES; i++) {
-		s64 seen = *(volatile s64 *)peak;
-		if (seen >= value || __sync_val_compare_and_swap(peak, seen, value) == seen)
+		s64 seen = *(volatile s64 *)peak, more = value - seen;
+		if (CPUS > 2)
+			OPAQUE(more);
+		if (more <= 0 || __sync_val_compare_and_swap(peak, seen, value) == seen)
 			return;
 	}
 }
