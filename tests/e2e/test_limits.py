@@ -89,8 +89,8 @@ def test_a_task_limit_holds(agent: Agent) -> None:
     agent.ctl("create", "bomb", "--task-limit", "12").ok()
     with contextlib.ExitStack() as stack:
         cgroup, pipe = agent.path("/bomb"), subprocess.PIPE
-        line = [*PYTHON, FORKS, "3"]
-        forkers = [stack.enter_context(inside(cgroup, line, stdin=pipe, stdout=pipe)) for _ in range(4)]
+        line = [*PYTHON, FORKS, "10"]
+        forkers = [stack.enter_context(inside(cgroup, line, stdin=pipe, stdout=pipe)) for _ in range(8)]
         until(lambda: agent.show("/bomb")["task_limit_hits"], lambda hits: hits > 23, "hits")
         oldest = forkers[0]
         assert oldest.stdout and int(oldest.stdout.readline()) >= 0  # it has come to its end

@@ -73,6 +73,16 @@ def test_bad_pages(value: object) -> None:
     assert refused.value.code == "EINVAL" and "\n" not in refused.value.message
 
 
+@pytest.mark.parametrize("value", ["1" + "0" * 30, "9" * 5000, "1" + "0" * 30 + "G"])
+def test_far_too_large(value: str) -> None:
+    """It is said to be too large, by its own first digits."""
+    with pytest.raises(Refused, match=f"page limit '{value[:31]}.*more memory than any host has"):
+        read_pages(value, PAGE)
+    if value.isdigit():
+        with pytest.raises(Refused, match=f"task limit '{value[:31]}.*which no host exceeds"):
+            read_tasks(value)
+
+
 @pytest.mark.parametrize("value", ["-1", -0.1, "inf", float("nan"), float("inf"), "soon", True, 10**30, "1e9"])
 def test_bad_seconds(value: object) -> None:
     """Neither negative nor endless."""

@@ -20,6 +20,7 @@ T = TypeVar("T")
 MOST_TASKS = 1 << 22  # PID_MAX_LIMIT of include/linux/threads.h: more there cannot be
 MOST_PAGES = 1 << 50
 MOST_SECONDS = 365 * 86400
+_DIGITS = 30  # of a number that is far too large, enough to see that
 _UNITS = {unit: 1024 ** (power + 1) for power, unit in enumerate("KMGTPE")}
 
 
@@ -151,22 +152,24 @@ def read_tasks(value: object) -> int | None:
     """A number of tasks from 0 (no more forks) on, or `max`."""
     if value is None or value == "max":
         return None
+    tasks = value
     if isinstance(value, str) and re.fullmatch("[0-9]+", value, re.ASCII):
-        value = int(value[:30])
-    if not _is_number(value):
+        tasks = int(value[:_DIGITS])
+    if not _is_number(tasks):
         raise _refuse("task limit", value, "is neither a whole number nor max")
-    assert isinstance(value, int)
-    if not 0 <= value <= MOST_TASKS:
+    assert isinstance(tasks, int)
+    if not 0 <= tasks <= MOST_TASKS:
         raise _refuse("task limit", value, f"is not between 0 and {MOST_TASKS}, which no host exceeds; or write max")
-    return value
+    return tasks
 
 
 def _bytes_or_pages(value: str, page_size: int) -> int | None:
     """Pages; None when it is no size."""
-    found = re.fullmatch(r"([0-9]{1,30})(?:([KMGTPE])(?:iB)?)?", value, re.ASCII)
+    found = re.fullmatch(r"([0-9]+)(?:([KMGTPE])(?:iB)?)?", value, re.ASCII)
     if not found:
         return None
-    return int(found[1]) * _UNITS[found[2]] // page_size if found[2] else int(found[1])
+    number = int(found[1][:_DIGITS])
+    return number * _UNITS[found[2]] // page_size if found[2] else number
 
 
 def read_pages(value: object, page_size: int) -> int | None:
