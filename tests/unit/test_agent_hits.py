@@ -14,9 +14,10 @@ from containeragent.counters.hits import Cause, Limit, LimitHit, Task
 from containeragent.counters.source import Source
 from containeragent.limits import agent_hits
 from containeragent.limits.agent_hits import AGAIN_SECONDS, AgentHits
+from containeragent.limits.entry import Entry
 from containeragent.limits.excess import Excess
 from containeragent.limits.holders import Modes
-from containeragent.limits.keeper import Entry, Keeper
+from containeragent.limits.keeper import Keeper
 
 WEB = 23
 

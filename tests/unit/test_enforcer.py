@@ -10,9 +10,10 @@ from typing import Any, cast
 import pytest
 
 from containeragent.limits.enforcer import Enforcer
+from containeragent.limits.entry import Entry
 from containeragent.limits.hands import Hands
 from containeragent.limits.holders import Modes
-from containeragent.limits.keeper import Entry, Keeper
+from containeragent.limits.keeper import Keeper
 from containeragent.limits.model import Kept, Limits
 
 ID = 7

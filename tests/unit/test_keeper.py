@@ -14,6 +14,7 @@ from containeragent.cgroups.tree import Parts, Tree
 from containeragent.errors import Refused
 from containeragent.limits import states
 from containeragent.limits.admission import Admission
+from containeragent.limits.holders import Holders, Modes
 from containeragent.limits.keeper import Keeper
 from containeragent.limits.model import Hits, Limits
 from tests.unit.cgroup_files import CgroupFiles
@@ -113,6 +114,29 @@ def test_a_controller_vanishes(host: Host) -> None:
     assert (host.state(WEB).tasks_mode, host.state(WEB).pages_mode) == ("agent", "kernel")
     assert host.state(WEB).hits.tasks == 7 and host.source.limited[-1] == (identity, 5, None)
     assert ("mode", WEB, {"limit": "tasks", "mode": "agent"}) in host.told
+
+
+def test_siblings_have_the_same_controllers(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So one look is enough for all, as long as nothing has changed."""
+    host.source.denies_forks = False
+    folders = [host.files.make(f"shop/{name}") for name in ("db", "cache")]
+    for name in ("web", "db", "cache"):
+        host.keeper.change(("shop", name), {"task_limit": 5})
+    looks: list[Parts] = []
+    modes = Holders.modes
+
+    def look(holders: Holders, parts: Parts) -> Modes:
+        looks.append(parts)
+        return modes(holders, parts)
+
+    monkeypatch.setattr(Holders, "modes", look)
+    for _ in range(3):
+        host.keeper.upkeep()
+    assert len([parts for parts in looks if parts]) == 3
+    for folder in (host.web, *folders):
+        (folder / "cgroup.controllers").write_text("memory")
+    host.keeper.upkeep()
+    assert [kind for kind, _, details in host.told if details.get("mode") == "agent"] == ["mode"] * 3
 
 
 def test_hits_are_told_when_the_kernel_counts_them(host: Host) -> None:

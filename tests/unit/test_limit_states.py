@@ -9,8 +9,9 @@ import numpy as np
 
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.limits import states
+from containeragent.limits.entry import Entry
 from containeragent.limits.holders import Modes
-from containeragent.limits.keeper import Entry, Keeper
+from containeragent.limits.keeper import Keeper
 from containeragent.limits.kernel import Counts
 from containeragent.limits.model import Hits, Kept
 from tests.unit.snapshots import snapshot

@@ -28,8 +28,9 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.host import cgroup2, process
 from containeragent.host.process import Process
+from containeragent.limits.entry import Entry
 from containeragent.limits.holders import Modes
-from containeragent.limits.keeper import Entry, Keeper
+from containeragent.limits.keeper import Keeper
 from containeragent.limits.limiting import Limiting
 from containeragent.limits.model import Hits, Kept, Limits, LimitState
 from containeragent.subsystems import assembly

@@ -41,6 +41,11 @@ def read_file(directory: int, name: str) -> str:
         return file.read()
 
 
+def flat_keyed(text: str) -> dict[str, int]:
+    """A file of a key and a number a line (Documentation/admin-guide/cgroup-v2.rst, Format)."""
+    return {key: int(value) for key, _, value in (line.partition(" ") for line in text.splitlines())}
+
+
 def read_ids(directory: int, name: str) -> list[int]:
     """Of cgroup.procs or cgroup.threads, as they stand there."""
     return [int(line) for line in read_file(directory, name).split()]

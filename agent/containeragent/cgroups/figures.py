@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from containeragent.cgroups.directory import flat_keyed
 from containeragent.cgroups.paths import PathResolver
 
 THREADS, STAT = "cgroup.threads", "memory.stat"
@@ -45,7 +46,7 @@ class Figures:
             text = None if directory is None else _read(directory, STAT)
         if text is None:
             return None
-        values = {name: int(value) for name, _, value in (line.partition(" ") for line in text.splitlines())}
+        values = flat_keyed(text)
         return {name: sum(values[field] for field in fields) // page_size for name, fields in _FIELDS.items()}
 
     def page_faults(self, cgroup: str, cgroup_id: int) -> int | None:

@@ -12,8 +12,8 @@ from containeragent.cgroups.tree import Parts, Tree
 from containeragent.counters.source import Source
 from containeragent.limits import reclaim
 from containeragent.limits.freezer import Freezer
-from containeragent.limits.kernel import KernelLimits
 from containeragent.limits.model import Limits
+from containeragent.limits.usage import Usage
 
 # What a CPU has charged ahead (mm/memcontrol.c, MEMCG_CHARGE_BATCH): that much above memory.high is not above it.
 _BATCH_PAGES = 64
@@ -26,7 +26,7 @@ class Hands:
 
     def __init__(self, tree: Tree, source: Source, freezer: Freezer) -> None:
         self._tree = tree
-        self._kernel = KernelLimits(tree)
+        self._usage = Usage(tree, source)
         self._source = source
         self.freezer = freezer
 
@@ -44,20 +44,16 @@ class Hands:
 
     def usage(self, parts: Parts, cgroup_id: int, limits: Limits) -> int | None:
         """Pages in use."""
-        charged = self._kernel.pages(parts, self._source.page_size)
-        if charged is not None:
-            ahead = min(_BATCH_PAGES * (os.cpu_count() or 1), (limits.page_limit or 0) // 32)
-            return max(0, charged - ahead)
-        reading = self._source.snapshot().reading(cgroup_id)
-        if reading is None:
-            return None
-        anon, file = reading.total["anon"], reading.total["file"]
-        return None if anon is None or file is None else int(anon + file)
+        charged = self._usage.charged_pages(parts)
+        if charged is None:
+            return self._usage.counted_pages(cgroup_id)
+        ahead = min(_BATCH_PAGES * (os.cpu_count() or 1), (limits.page_limit or 0) // 32)
+        return max(0, charged - ahead)
 
     def reclaim(self, parts: Parts, pages: int) -> None:
         """Take back so many pages, as far as that goes."""
         with self._tree.opened(parts) as directory:
-            if self._kernel.pages(parts, self._source.page_size) is not None:
+            if self._usage.charged_pages(parts) is not None:
                 left = pages * self._source.page_size
                 while left > 0 and reclaim.by_controller(directory, min(left, reclaim.CHUNK_BYTES)):
                     left -= reclaim.CHUNK_BYTES

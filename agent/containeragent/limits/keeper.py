@@ -11,35 +11,26 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.counters.source import Source
 from containeragent.errors import Refused
-from containeragent.events.event import LIMIT_HIT, MODE
-from containeragent.host import process
+from containeragent.events.event import LIMIT_HIT
 from containeragent.limits import store
+from containeragent.limits.entry import Entry, fewer, more, set_limits, with_hits
 from containeragent.limits.holders import KERNEL, Holders, Modes
 from containeragent.limits.kernel import MEMORY_EVENTS, NO_COUNTS, PIDS_EVENTS, Counts, KernelLimits
-from containeragent.limits.model import NO_HITS, NO_LIMITS, NOTHING, Hits, Kept, Limits, Spared
+from containeragent.limits.mode_checks import ModeChecks
+from containeragent.limits.model import NO_HITS, NO_LIMITS, NOTHING, Hits, Kept, Limits
+from containeragent.limits.usage import Usage
 from containeragent.limits.watch import HitsWatcher
 
 log = logging.getLogger(__name__)
 
 Publish = Callable[..., None]  # kind, parts, details
-_ROUND_SECONDS = 30  # in which every container is looked at for controllers that have vanished
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What has or had limits, or something below that has. `counts` are the kernel's."""
-
-    parts: Parts
-    modes: Modes
-    kept: Kept = NOTHING
-    counts: Counts = NO_COUNTS
 
 
 class Keeper:
@@ -56,6 +47,7 @@ class Keeper:
         self._source = source
         self._kernel = KernelLimits(tree)
         self._holders = Holders(tree, source)
+        self._usage = Usage(tree, source)
         self.publish = publish
         self._recover = recover
         self.above: Callable[[int], None] = lambda _: None
@@ -64,7 +56,7 @@ class Keeper:
         self._entries: dict[int, Entry] = {}  # by cgroup id
         self._lock = threading.RLock()
         self._watcher = HitsWatcher(self._recount)
-        self._unchecked: list[int] = []
+        self._mode_checks = ModeChecks(tree, self._holders, self.entries, self._update, publish)
 
     def start(self) -> None:
         """Take over what an agent before this one left."""
@@ -127,14 +119,14 @@ class Keeper:
         self._watcher.forget(cgroup_id)
         if entry is None:
             return None
-        entry = replace(entry, kept=_with_hits(entry.kept, hits, True))
+        entry = replace(entry, kept=with_hits(entry.kept, hits, True))
         if entry.parts and entry.kept.hits != NO_HITS:
             self._add(entry.parts[:-1], entry.kept.hits)
         return entry
 
     def _add(self, parts: Parts, below: Hits) -> None:
         with contextlib.suppress(Refused):  # it is gone too
-            self._update(parts, lambda kept: _with_hits(kept, below, False))
+            self._update(parts, lambda kept: with_hits(kept, below, False))
 
     def add_throttled(self, cgroup_id: int, seconds: float) -> None:
         """It was stopped for so long."""
@@ -179,17 +171,17 @@ class Keeper:
         with self._lock:
             before = self._entries.get(identity)
             counts = self._kernel.counts(parts)
-            if before is None or before.counts == counts or _fewer(counts.hits, before.counts.hits):
+            if before is None or before.counts == counts or fewer(counts.hits, before.counts.hits):
                 return
             after = self._entries[identity] = replace(before, counts=counts)
         self._tell(identity, before.counts, after)
 
     def _tell(self, cgroup_id: int, before: Counts, entry: Entry) -> None:
         limits, parts = entry.kept.limits, entry.parts
-        if limits.task_limit is not None and _more(before, entry.counts, "tasks"):
-            self.hit(parts, "tasks", len(self._tree.tasks(parts)), limits.task_limit, None)
-        if limits.page_limit is not None and _more(before, entry.counts, "pages"):
-            self.hit(parts, "pages", self._pages(parts), limits.page_limit, None)
+        if limits.task_limit is not None and more(before, entry.counts, "tasks"):
+            self.hit(parts, "tasks", self._usage.tasks(parts), limits.task_limit, None)
+        if limits.page_limit is not None and more(before, entry.counts, "pages"):
+            self.hit(parts, "pages", self._usage.pages(parts), limits.page_limit, None)
             self.above(cgroup_id)
         if entry.counts.oom_kills > before.oom_kills:
             self.out_of_memory(cgroup_id)
@@ -213,7 +205,7 @@ class Keeper:
         by_programs = modes.pages != KERNEL or wanted.dry_run
         more = Hits(int("tasks" in above and modes.tasks == KERNEL), int("pages" in above and not by_programs))
         try:
-            self._update(parts, lambda kept: _set(_with_hits(kept, more, True), wanted, above))
+            self._update(parts, lambda kept: set_limits(with_hits(kept, more, True), wanted, above))
         except Refused as error:
             self._holders.apply(parts, wanted, present.limits)
             raise Refused(
@@ -232,91 +224,11 @@ class Keeper:
         """Use and limit where one is set below what is used."""
         found = {}
         if wanted.task_limit is not None and wanted.task_limit != present.task_limit:
-            found["tasks"] = (len(self._tree.tasks(parts)), wanted.task_limit)
+            found["tasks"] = (self._usage.tasks(parts), wanted.task_limit)
         if wanted.page_limit is not None and wanted.page_limit != present.page_limit:
-            found["pages"] = (self._pages(parts) or 0, wanted.page_limit)
+            found["pages"] = (self._usage.pages(parts) or 0, wanted.page_limit)
         return {limit: pair for limit, pair in found.items() if pair[0] > pair[1]}
 
-    def _pages(self, parts: Parts) -> int | None:
-        charged = self._kernel.pages(parts, self._source.page_size)
-        if charged is not None:
-            return charged
-        reading = self._source.snapshot().reading(self._tree.identity(parts))
-        pages = (reading.total["anon"], reading.total["file"]) if reading else (None, None)
-        return None if None in pages else sum(pages)
-
     def upkeep(self) -> None:
-        """Called about every second: look whether controllers are still there, at a few containers each time."""
-        self._holders.look()
-        if not self._unchecked:
-            self._unchecked = list(self._entries)
-        for _ in range(min(len(self._unchecked), len(self._entries) // _ROUND_SECONDS + 1)):
-            entry = self._entries.get(self._unchecked.pop())
-            if entry and entry.kept.limits != NO_LIMITS:
-                with contextlib.suppress(Refused):  # it is gone
-                    self._check_modes(entry)
-
-    def _check_modes(self, entry: Entry) -> None:
-        present = self._holders.modes(entry.parts)
-        if present == entry.modes:
-            return
-        limits = entry.kept.limits
-        try:
-            modes = self._holders.apply(entry.parts, limits, limits)
-        except Refused as error:
-            modes = self._holders.modes(entry.parts)
-            log.error("%s", error.message)
-        self._update(entry.parts, lambda kept: _with_lost(kept, entry, present))
-        if modes == entry.modes:
-            log.warning(
-                "controllers of container %s had vanished, its limits were set anew", self._tree.title(entry.parts)
-            )
-        for limit, was, now in (("tasks", entry.modes.tasks, modes.tasks), ("pages", entry.modes.pages, modes.pages)):
-            if was != now:
-                log.warning(
-                    "the limit of %s of container %s was held by: %s; now: %s",
-                    limit,
-                    self._tree.title(entry.parts),
-                    was,
-                    now,
-                )
-                self.publish(MODE, entry.parts, limit=limit, mode=now)
-
-
-def _fewer(now: Hits, before: Hits) -> bool:
-    """The kernel never counts back: a controller has vanished, and what it had counted is still wanted."""
-    return (now.tasks or 0) < (before.tasks or 0) or (now.pages or 0) < (before.pages or 0)
-
-
-def _more(before: Counts, after: Counts, limit: str) -> bool:
-    """Whether its own limit was hit; where the kernel does not tell, one of its own or of what is below."""
-    earlier, later = getattr(before.local_hits, limit), getattr(after.local_hits, limit)
-    if earlier is None or later is None:
-        earlier, later = getattr(before.hits, limit), getattr(after.hits, limit)
-    return bool((later or 0) > (earlier or 0))
-
-
-def _with_lost(kept: Kept, entry: Entry, modes: Modes) -> Kept:
-    """Hits that went with the files of a controller."""
-    tasks, pages = entry.modes.tasks == KERNEL != modes.tasks, entry.modes.pages == KERNEL != modes.pages
-
-    def lost(hits: Hits) -> Hits:
-        return Hits((hits.tasks or 0) * tasks, (hits.pages or 0) * pages)
-
-    return replace(
-        kept,
-        hits=kept.hits.plus(lost(entry.counts.hits)),
-        local_hits=kept.local_hits.plus(lost(entry.counts.local_hits)),
-    )
-
-
-def _set(kept: Kept, wanted: Limits, above: Mapping[str, tuple[int, int]]) -> Kept:
-    """With limits that are in force by now: those who are above them were there before, or came in at this moment."""
-    spared = kept.spared
-    if wanted.task_limit != kept.limits.task_limit:
-        spared = Spared(above["tasks"][0], process.now_ticks()) if "tasks" in above else None
-    return replace(kept, limits=wanted, spared=spared)
-
-
-def _with_hits(kept: Kept, more: Hits, local: bool) -> Kept:
-    return replace(kept, hits=kept.hits.plus(more), local_hits=kept.local_hits.plus(more if local else NO_HITS))
+        """Called about every second."""
+        self._mode_checks.upkeep()

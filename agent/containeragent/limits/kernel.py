@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 
 from containeragent.cgroups import controllers
-from containeragent.cgroups.directory import folders, read_file, write_file
+from containeragent.cgroups.directory import flat_keyed, folders, read_file, write_file
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.errors import Refused
 from containeragent.limits.model import NO_HITS, Hits, Limits
@@ -124,10 +124,9 @@ def _page_hits(events: dict[str, int]) -> int:
 def _read(directory: int, file: str) -> dict[str, int] | None:
     """A file of keys and numbers; None when it is not there."""
     try:
-        lines = read_file(directory, file).splitlines()
+        return flat_keyed(read_file(directory, file))
     except FileNotFoundError:
         return None
-    return {key: int(number) for key, number in (line.split() for line in lines)}
 
 
 def _sum_below(directory: int) -> int:

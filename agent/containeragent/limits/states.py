@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from containeragent.cgroups.tree import Parts
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
+from containeragent.limits.entry import Entry
 from containeragent.limits.holders import Modes
-from containeragent.limits.keeper import Entry, Keeper
+from containeragent.limits.keeper import Keeper
 from containeragent.limits.model import NO_HITS, NO_LIMITS, Hits, LimitState
 
 

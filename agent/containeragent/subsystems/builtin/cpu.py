@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterable
 from pathlib import Path
 
+from containeragent.cgroups.directory import flat_keyed
 from containeragent.subsystems.api import Attribute, Container, Subsystem, Value
 
 STAT = "cpu.stat"
@@ -38,10 +39,9 @@ class Cpu(Subsystem):
 def _read(container: Container) -> dict[str, int]:
     """Microseconds and counts; empty when it is gone."""
     try:
-        lines = Path(container.path, STAT).read_text(encoding="ascii").splitlines()
+        return flat_keyed(Path(container.path, STAT).read_text(encoding="ascii"))
     except OSError:
         return {}
-    return {key: int(value) for key, _, value in (line.partition(" ") for line in lines)}
 
 
 def _seconds(found: dict[str, int], key: str) -> Value:
