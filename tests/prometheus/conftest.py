@@ -91,10 +91,10 @@ def prometheus(agent: Agent, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @contextlib.contextmanager
-def running(folder: Path, config: str) -> Iterator[Prometheus]:
-    """One with that configuration that scrapes every second."""
+def running(folder: Path, config: str, every_seconds: int = 1) -> Iterator[Prometheus]:
+    """One with that configuration that scrapes that often."""
     port = free_port()
-    often = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+    often = f"global: {{scrape_interval: {every_seconds}s, evaluation_interval: {every_seconds}s}}\n"
     (folder / "prometheus.yml").write_text(often + config)
     line = [tool("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
     with contextlib.ExitStack() as stack:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -14,9 +13,9 @@ import pytest
 from tests.e2e.support.agent import Agent
 from tests.e2e.support.processes import SLEEP, inside
 from tests.e2e.support.waiting import until
-from tests.prometheus.conftest import ROOT, Prometheus
+from tests.prometheus.conftest import Prometheus
+from tests.prometheus.dashboard import DASHBOARD, filled
 
-DASHBOARD = json.loads((ROOT / "deploy/grafana/containeragent.json").read_text())
 VARIABLES = {"$instance": ".*", "$cgroup": ".*", "$__rate_interval": "5s", "$__range": "1m"}
 
 
@@ -24,18 +23,14 @@ def queries() -> Iterator[tuple[str, str]]:
     """Titles and expressions, with Grafana's variables filled in."""
     for panel in DASHBOARD["panels"]:
         for target in panel.get("targets", ()):
-            expression = target["expr"]
-            for variable, value in VARIABLES.items():
-                expression = expression.replace(variable, value)
-            assert "$" not in expression, expression
-            yield panel["title"], expression
+            yield panel["title"], filled(target["expr"], VARIABLES)
 
 
-def limited(agent: Agent, name: str) -> Any:
+def limited(agent: Agent, name: str, tasks: int = 4) -> Any:
     """A container with limits and a task in it."""
     folder = agent.create(name)
     answer = agent.api.call(
-        "POST", "/v1/container/limits", {"name": "/" + name}, {"task_limit": 4, "page_limit": "64M"}
+        "POST", "/v1/container/limits", {"name": "/" + name}, {"task_limit": tasks, "page_limit": "64M"}
     )
     assert answer.status == 200, answer.document
     return inside(folder, SLEEP)
@@ -89,6 +84,16 @@ def test_every_query_of_the_dashboard_has_an_answer(agent: Agent, prometheus: Pr
     with limited(agent, "web"):
         for title, expression in found:
             until(lambda expression=expression: prometheus.query(expression), bool, title, 60)  # type: ignore[misc]
+
+
+def test_the_largest_share_is_of_either_limit(agent: Agent, prometheus: Prometheus) -> None:
+    """Here of pages, which the panel once left out."""
+    (expression,) = (expression for title, expression in queries() if title == "Largest share of a limit")
+    with limited(agent, "web", tasks=100_000):
+        shown = agent.show("/web")
+        share = shown["num_anon_pages"] / shown["page_limit"]
+        assert share > 1 / 100_000
+        until(lambda: prometheus.value(expression), lambda value: value == share, "the share")
 
 
 @pytest.mark.parametrize("variable", [entry for entry in DASHBOARD["templating"]["list"] if entry["type"] == "query"])
