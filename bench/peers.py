@@ -46,7 +46,9 @@ def running(tops: dict[str, Path]) -> Iterator[tuple[int, str]]:
             yield peer.pid, f"127.0.0.1:{port}"
         finally:
             peer.terminate()
-            peer.wait(timeout=60)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it may be reading
+                peer.wait(timeout=60)
+            peer.kill()
 
 
 def reading_seconds(pid: int) -> tuple[float, float]:
