@@ -8,7 +8,21 @@ import json
 import signal
 import sys
 
-from bench import idle, limits, neighbours, netlink, overhead, programs, reading, scraping, starting, waiting
+from bench import (
+    commands,
+    growth,
+    idle,
+    limits,
+    neighbours,
+    netlink,
+    overhead,
+    programs,
+    reading,
+    real,
+    scraping,
+    starting,
+    waiting,
+)
 from bench.tables import Table
 from containeragent.errors import Refused
 
@@ -17,13 +31,16 @@ BENCHES = {
     "scraping": scraping.run,
     "waiting": waiting.run,
     "neighbours": neighbours.run,
+    "storm": limits.storm,
+    "limited": limits.rest,
     "overhead": overhead.run,
+    "real": real.run,
     "programs": programs.run,
     "starting": starting.run,
     "netlink": netlink.run,
     "idle": idle.run,
-    "storm": limits.storm,
-    "limited": limits.rest,
+    "growth": growth.run,
+    "commands": commands.run,
 }
 
 

@@ -33,9 +33,9 @@ NOT_MEASURED = "not measured: no strace"
 
 
 @contextlib.contextmanager
-def containers(number: int) -> Iterator[None]:
+def containers(number: int, name: str = "bench") -> Iterator[None]:
     """That many cgroups, in groups of 100."""
-    top = cgroup2.mount_point() / f"bench-{os.getpid()}"
+    top = cgroup2.mount_point() / f"{name}-{os.getpid()}"
     top.mkdir()
     try:
         for outer in range(number // 100):
@@ -48,7 +48,8 @@ def containers(number: int) -> Iterator[None]:
             os.rmdir(folder)
 
 
-def _reader(pins: Pins) -> Reader:
+def reader(pins: Pins) -> Reader:
+    """Of what is loaded."""
     stamp = pins.stamp()
     if stamp is None:
         raise Refused("ENOENT", f"nothing is loaded in {pins.folder}")
@@ -74,11 +75,11 @@ def _system_calls(pins: Pins) -> Cell:
 
 
 def _straced(folder: str) -> None:
-    reader = _reader(Pins(Path(folder)))
-    reader.take()
+    counters = reader(Pins(Path(folder)))
+    counters.take()
     os.getppid()
     for _ in range(STRACED_TIMES):
-        reader.take()
+        counters.take()
     os.getppid()
 
 
@@ -89,9 +90,9 @@ def run(_pairs: int) -> Table:
     with counting.switched_on() as pins:
         for number in NUMBERS:
             with containers(number):
-                reader = _reader(pins)
-                first, count = _take_ms(reader)
-                low, middle, high = quartiles([_take_ms(reader)[0] for _ in range(TIMES)])
+                counters = reader(pins)
+                first, count = _take_ms(counters)
+                low, middle, high = quartiles([_take_ms(counters)[0] for _ in range(TIMES)])
                 target = 5 if number == max(NUMBERS) else ""
                 table.rows.append((count, first, low, middle, high, _system_calls(pins), target))
     return table
