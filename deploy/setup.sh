@@ -52,7 +52,7 @@ packages=()
 imports "$system" 'from bcc import BPF' || packages+=(python3-bpfcc)
 up_to_date run || imports "$system" 'import ensurepip' || packages+=(python3-venv)
 if [[ $wanted == test ]]; then
-    for tool in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs git:git groff:groff-base curl:curl; do
+    for tool in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs git:git groff:groff-base curl:curl; do
         PATH=$PATH:/usr/sbin:/sbin type -P "${tool%:*}" > "$log" || packages+=("${tool#*:}")
     done
     type -P chromium-headless-shell > "$log" || type -P chromium > "$log" || packages+=(chromium-headless-shell)

@@ -74,6 +74,7 @@ def _services(
     streams: Streams,
     metrics_server: Serve,
     stack: contextlib.ExitStack,
+    starting: Callable[[], None],
 ) -> tuple[list[Server], Rescanner, Definitions, list[Callable[[], None]]]:
     """Servers to start, the rescanner, the definitions, applied, and what is to be done now and then."""
     mount = cgroup2.mount_point()
@@ -133,7 +134,7 @@ def _services(
         stack.callback(Forgetter(containers.subsystems, bus).stop)
     releases.start(containers.lifecycle.remove_released)
     definitions = Definitions(config.definitions, Applier(containers))
-    definitions.apply()
+    definitions.apply(starting)
     rescanner = Rescanner(auditor.look, containers.documents.drift, config.rescan_percent, config.drift_seconds)
     is_wanted = wanted(config.metrics_include, config.metrics_exclude)
     scraped = metrics.scrape(
@@ -219,7 +220,14 @@ def run(config: Config) -> None:
         stack.callback(streams.close)
         root = _root(config)
         servers, rescanner, definitions, upkeep = _services(
-            root, config, source, bus, streams=streams, metrics_server=metrics_server, stack=stack
+            root,
+            config,
+            source,
+            bus,
+            streams=streams,
+            metrics_server=metrics_server,
+            stack=stack,
+            starting=manager.starting,
         )
         for server in servers:
             _start(server)

@@ -18,6 +18,8 @@ from typing import TextIO
 
 log = logging.getLogger(__name__)
 
+_MORE_SECONDS = 30
+
 
 class ServiceManager:
     """`watchdog_seconds` is the time within which it wants a sign of life, None when it wants none."""
@@ -25,6 +27,10 @@ class ServiceManager:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self.watchdog_seconds = _watchdog_seconds(environment)
+
+    def starting(self) -> None:
+        """It goes on, and may take half a minute more than it might have."""
+        self._send(f"EXTEND_TIMEOUT_USEC={_MORE_SECONDS * 1_000_000}")
 
     def ready(self, status: str) -> None:
         """What was started serves now; `status` is what `systemctl status` shows."""

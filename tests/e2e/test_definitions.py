@@ -179,7 +179,7 @@ def test_an_export_makes_the_same_again(make_agent: MakeAgent, folder: Path, tmp
     charged, file = tmp_path / "lib.so", folder / "all.toml"
     charged.write_bytes(b"x" * 9000)
     door = install(EXAMPLE, tmp_path / "door")
-    agent = make_agent("--definitions", str(folder))
+    agent = make_agent("--definitions", str(folder), "--subsystem-seconds", "60")
     agent.packages = (door,)
     made_by_hand(agent.start(), charged)
     exported = agent.ctl("export").ok().out
@@ -227,13 +227,15 @@ def test_what_no_file_can_say(agent: Agent) -> None:
     assert done.out == '[containers."/web"]\n' and done.err.startswith("containerctl: left out: cgroup /web/a\\x1bb ")
 
 
-def test_systemd_hears_of_a_reload(defined: Agent, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its beginning with the time, and its end (sd_notify(3))."""
+def test_what_systemd_hears(defined: Agent, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its beginning with the time, and its end (sd_notify(3)); and that a start goes on, with each container."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(folder / "notify"))
         listener.settimeout(PATIENCE_SECONDS)
         monkeypatch.setenv("NOTIFY_SOCKET", str(folder / "notify"))
+        (folder / "x.toml").write_text("[containers.web]\n[containers.db]\n")
         agent = defined.start()
+        assert [listener.recv(4096) for _ in range(2)] == [b"EXTEND_TIMEOUT_USEC=30000000"] * 2
         assert listener.recv(4096).startswith(b"READY=1\n")
         os.kill(agent.pid, signal.SIGHUP)
         assert listener.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")

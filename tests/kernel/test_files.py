@@ -21,6 +21,8 @@ from tests.kernel.support.counting import Counting
 from tests.kernel.support.waiting import until
 
 PAGES = 2311  # a prime number
+# Part of this machine's kernel; in those of the guests it is a module that is not loaded.
+HAS_XFS = "\txfs\n" in Path("/proc/filesystems").read_text()
 FEW = 200  # what an interpreter in the container may have of others' files
 
 pytestmark = pytest.mark.every_engine
@@ -36,9 +38,33 @@ def files(counting: Counting) -> Iterator[ChargedFiles]:
     source.close()
 
 
-@pytest.fixture(params=["disk_folder", "tmpfs_folder"])
+@contextlib.contextmanager
+def mounted(folder: Path, script: str) -> Iterator[Path]:
+    """What a shell script in a folder mounts on `top`, in a mount namespace of its own."""
+    line = ["unshare", "--mount", "sh", "-e", "-c", f"{script}\necho && exec sleep 1000"]
+    with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout and process.stdout.readline()
+            yield Path(f"/proc/{process.pid}/root{folder}/top")
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def xfs_folder(disk_folder: Path) -> Iterator[Path]:
+    """On an XFS of its own, in a file."""
+    (disk_folder / "top").mkdir()
+    script = "truncate -s 320M image && mkfs.xfs -q image && mount -o loop image top"
+    with mounted(disk_folder, script) as top:
+        yield top
+
+
+FOLDERS = ["disk_folder", "tmpfs_folder", *(["xfs_folder"] if HAS_XFS else [])]
+
+
+@pytest.fixture(params=FOLDERS)
 def folder(request: pytest.FixtureRequest) -> Path:
-    """On each of two file systems."""
+    """On each file system."""
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Path)
     return found
@@ -337,15 +363,9 @@ def overlay(disk_folder: Path) -> Iterator[Path]:
     script = """
         mount -t tmpfs none upper && mkdir upper/files upper/work
         mount -t overlay none -o lowerdir=lower,upperdir=upper/files,workdir=upper/work top
-        echo && exec sleep 1000
     """
-    line = ["unshare", "--mount", "sh", "-e", "-c", script]
-    with subprocess.Popen(line, cwd=disk_folder, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout and process.stdout.readline()
-            yield Path(f"/proc/{process.pid}/root{disk_folder}/top")
-        finally:
-            process.kill()
+    with mounted(disk_folder, script) as top:
+        yield top
 
 
 def test_overlay(

@@ -71,6 +71,8 @@ class Definable:
         return self.states[parts].owner
 
     def attributes(self, parts: Parts) -> Mapping[str, Any]:
+        if ("attributes", names.join(parts)) in self.refuses:
+            raise Refused("EIO", "subsystem x does not say its attributes: it hung")
         return self.states[parts].attributes
 
     def files(self, parts: Parts) -> Sequence[str]:

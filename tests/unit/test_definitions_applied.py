@@ -192,6 +192,17 @@ def test_what_a_file_cannot_say() -> None:
     assert attribute.startswith("attribute a.b of /web: the value of 'a.b' is longer than ")
 
 
+def test_a_subsystem_that_does_not_answer() -> None:
+    """What is left out because of it is told, and nothing is set without knowing what is there."""
+    made = Definable({("web",): State(Limits(5), attributes={"x.a": "1"})})
+    made.refuses = {("attributes", "/web")}
+    document = made.exporter.document("/")
+    assert document["toml"] == '[containers."/web"]\ntask_limit = 5\n'
+    assert document["left_out"] == ["attributes of /web: subsystem x does not say its attributes: it hung"]
+    refused = applied(made, "[containers.web]\nowner = 60001\nattributes = { x.a = 1 }\n")
+    assert refused == ["1: subsystem x does not say its attributes: it hung"] and made.done == []
+
+
 @pytest.mark.parametrize(
     "size_bytes, shown", [(4096, "4K"), (100 << 20, "100M"), ((100 << 20) + 4096, "102404K"), (MOST_PAGES * 4096, "4E")]
 )

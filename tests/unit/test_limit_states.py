@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+from hypothesis import given, strategies as st
 
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.limits import states
@@ -30,6 +31,9 @@ class FakeKeeper:
     def entries(self) -> dict[int, Entry]:
         return self._entries
 
+    def entry(self, cgroup_id: int) -> Entry | None:
+        return self._entries.get(cgroup_id)
+
 
 def seen(*task_hits: int) -> Snapshot:
     """Hits of tasks that the programs counted, of each limit by itself."""
@@ -51,3 +55,12 @@ def test_what_the_kernel_does_not_tell_is_unknown() -> None:
     kernel = Counts(Hits(5, 0), Hits(None, 0))
     found = states.all_of(cast(Keeper, FakeKeeper(kernel, kernel, kernel)), seen(UNKNOWN, UNKNOWN))
     assert found[3].hits == Hits(6, 1) and found[3].local_hits == Hits(None, 0)
+
+
+@given(st.lists(st.sampled_from((0, 1, 7, UNKNOWN)), min_size=5, max_size=5))
+def test_one_is_as_it_is_among_all(task_hits: list[int]) -> None:
+    """Also of those without limits (4, 5), and of one that is not there (9)."""
+    kernel, now = Counts(Hits(0, 5), Hits(0, 2)), seen(*task_hits)
+    keeper = cast(Keeper, FakeKeeper(kernel, kernel, kernel))
+    every = states.all_of(keeper, now)
+    assert [states.of(keeper, now, number) for number in (1, 2, 3, 4, 9)] == [*map(every.get, (1, 2, 3)), None, None]

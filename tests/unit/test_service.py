@@ -143,6 +143,9 @@ class FakeKeeper:
     def states(self) -> dict[int, LimitState]:
         return {}
 
+    def state(self, cgroup_id: int) -> LimitState | None:
+        return None
+
     def unlimited(self) -> LimitState:
         return LimitState(Limits(task_limit=5), "kernel", None, Hits(2, 3), Hits(1, None))
 

@@ -42,6 +42,8 @@ def test_a_life(listener: socket.socket, tmp_path: Path, abstract: bool) -> None
     listener.bind("\0" + name[1:] if abstract else name)
     manager = ServiceManager({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "2000000", "WATCHDOG_PID": str(os.getpid())})
     assert manager.watchdog_seconds == 2.0
+    manager.starting()
+    assert heard(listener) == ["EXTEND_TIMEOUT_USEC=30000000"]
     manager.ready("12 cgroups")
     assert heard(listener) == ["READY=1", "STATUS=12 cgroups"]
     manager.alive()

@@ -119,10 +119,12 @@ class Documents:
     def shown(self, found: Container) -> Document:
         """One that was found, with its attributes."""
         self._limiting.keeper.refresh(found.reading.cgroup_id)
-        self._owners.forget_gone()
+        self._owners.forget_gone(found.cgroup if found.managed else None)
         attributes = self._attributes(names.parse(found.name)) if found.managed else {}
         more = self._page_faults(found) | {"attributes": attributes}
-        return self._document(found, self._limiting.states()) | more
+        cgroup_id = found.reading.cgroup_id
+        state = self._limiting.state(cgroup_id)
+        return self._document(found, {} if state is None else {cgroup_id: state}) | more
 
     def _attributes(self, parts: Parts) -> Document:
         with contextlib.suppress(Refused):  # who refuses a container shows nothing of it

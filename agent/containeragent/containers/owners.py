@@ -67,13 +67,18 @@ class Owners:
                 if uid is not None:
                     self._owned[directories] = Owned(identity, uid)
 
-    def forget_gone(self) -> None:
-        """Containers that are no longer there."""
-        for directories, owned in list(self._owned.items()):
+    def forget_gone(self, cgroup: str | None = None) -> None:
+        """Containers that are no longer there; with a path only that one and those that it is in."""
+        for directories, owned in list(self._owned.items()) if cgroup is None else self._on_the_way(cgroup):
             if self._identity(directories) != owned.cgroup_id:
                 with self._lock:
                     if self._owned.get(directories) == owned:
                         del self._owned[directories]
+
+    def _on_the_way(self, cgroup: str) -> list[tuple[Parts, Owned]]:
+        directories = self._names.place(cgroup) if self._owned else ()
+        above = (directories[:length] for length in range(len(directories) + 1))
+        return [(one, owned) for one in above if (owned := self._owned.get(one)) is not None]
 
     def _identity(self, directories: Parts) -> int | None:
         try:
@@ -99,11 +104,6 @@ class Owners:
         directories = self._tree.directories(parts)
         owned = self._owned.get(directories)
         return owned.uid if owned is not None and self._identity(directories) == owned.cgroup_id else None
-
-    def own(self, cgroup: str) -> int | None:
-        """The one that a container has itself, by its path."""
-        owned = self._owned.get(self._names.place(cgroup))
-        return None if owned is None else owned.uid
 
     def document(self, cgroup: str) -> dict[str, Any] | None:
         """Whose a container is, by its path: the nearest owner upwards, with the container that is the owner's."""

@@ -74,10 +74,9 @@ class Present:
         return self._owners.of(parts)
 
     def attributes(self, parts: Parts) -> Mapping[str, Value]:
-        """Those of subsystems that can be set; none of whom a subsystem refuses."""
-        with contextlib.suppress(Refused), self._changes.one():
+        """Those of subsystems that can be set. Refused where a subsystem refuses the container, or fails."""
+        with self._changes.one():
             return self._involved.settable(parts)
-        return {}
 
     def files(self, parts: Parts) -> Sequence[str]:
         """Paths of the files that are charged to it and still have one; none where nothing can be charged."""

@@ -62,7 +62,12 @@ class Exporter:
         paths = [path for path in self._present.files(parts) if _kept(path, f"file {path} of", parts, left_out)]
         if paths:
             table["files"] = paths
-        attributes = dict(_attributes(self._present.attributes(parts), parts, left_out))
+        try:
+            values = self._present.attributes(parts)
+        except Refused as refused:
+            left_out.append(printable(f"attributes of {names.join(parts)}: {refused.message}"))
+            return table
+        attributes = dict(_attributes(values, parts, left_out))
         return table | ({"attributes": attributes} if attributes else {})
 
 

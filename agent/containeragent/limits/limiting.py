@@ -74,6 +74,10 @@ class Limiting:
         """Of all that have or had limits, by cgroup id; as of a snapshot, or now."""
         return states.all_of(self.keeper, snapshot or self._source.snapshot())
 
+    def state(self, cgroup_id: int) -> LimitState | None:
+        """Of one of them, now."""
+        return states.of(self.keeper, self._source.snapshot(), cgroup_id)
+
     def unlimited(self) -> LimitState:
         """Of all others."""
         return states.unlimited(self.keeper.usual_modes)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from containeragent.cgroups.tree import Parts
 from containeragent.counters.snapshot import UNKNOWN, Snapshot
 from containeragent.limits.entry import Entry
@@ -28,10 +30,33 @@ def last(entry: Entry) -> LimitState:
 
 def all_of(keeper: Keeper, snapshot: Snapshot) -> dict[int, LimitState]:
     """By cgroup id, of all that have or had limits, or something below that has."""
-    entries = keeper.entries()
-    counted = {cgroup_id: _counted(snapshot, cgroup_id) for cgroup_id in entries}
+    entries, counted = keeper.entries(), _all_counted(snapshot)
     totals = _totals(entries, counted)
-    return {number: _state(entry, totals[entry.parts], counted[number]) for number, entry in entries.items()}
+    return {
+        number: _state(entry, totals.get(entry.parts, NO_HITS), counted.get(number, NO_HITS))
+        for number, entry in entries.items()
+    }
+
+
+def of(keeper: Keeper, snapshot: Snapshot, cgroup_id: int) -> LimitState | None:
+    """Of one, in time that does not depend on how many there are; None of one that all_of has not."""
+    entry = keeper.entry(cgroup_id)
+    if entry is None:
+        return None
+    counted, total = _all_counted(snapshot), NO_HITS
+    for number, hits in counted.items():
+        below = keeper.entry(number)
+        if below is not None and below.parts[: len(entry.parts)] == entry.parts:
+            total = total.plus(hits)
+    return _state(entry, total, counted.get(cgroup_id, NO_HITS))
+
+
+def _all_counted(snapshot: Snapshot) -> dict[int, Hits]:
+    """By cgroup id; only those that have any."""
+    tasks, pages = snapshot.task_limit_hits, snapshot.page_limit_hits
+    hit = ((tasks != UNKNOWN) & (tasks != 0)) | ((pages != UNKNOWN) & (pages != 0))
+    ids = [snapshot.cgroup_ids[at] for at in np.flatnonzero(hit)]
+    return {cgroup_id: _counted(snapshot, cgroup_id) for cgroup_id in ids}
 
 
 def _counted(snapshot: Snapshot, cgroup_id: int) -> Hits:
@@ -44,10 +69,12 @@ def _counted(snapshot: Snapshot, cgroup_id: int) -> Hits:
 
 
 def _totals(entries: Mapping[int, Entry], counted: Mapping[int, Hits]) -> dict[Parts, Hits]:
-    totals = {entry.parts: NO_HITS for entry in entries.values()}
-    for cgroup_id, entry in entries.items():
-        hits = counted[cgroup_id]
-        for length in range(len(entry.parts) + 1) if hits != NO_HITS else ():
+    totals: dict[Parts, Hits] = {}
+    for cgroup_id, hits in counted.items():
+        entry = entries.get(cgroup_id)
+        if entry is None:
+            continue
+        for length in range(len(entry.parts) + 1):
             above = entry.parts[:length]
             totals[above] = totals.get(above, NO_HITS).plus(hits)
     return totals

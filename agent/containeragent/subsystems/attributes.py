@@ -46,15 +46,22 @@ class Attributes:
         return found
 
     def settable(self, container: Container) -> dict[str, Value]:
-        """Of those that are shown, the ones that `set` would take."""
-        values = self.shown(container)
+        """Of those that are shown, the ones that `set` would take. Refused when a subsystem cannot say."""
+        members = (member for member in self._registry.having("populate") if not member.flat)
+        values = {name: value for member in members for name, value in self._asked(member, container).items()}
         known = self._known(container) if values else {}
         return {name: value for name, value in values.items() if name in known and known[name].settable}
 
     def _values(self, member: Member, container: Container) -> dict[str, Value]:
+        try:
+            return self._asked(member, container)
+        except Refused:
+            return {}
+
+    def _asked(self, member: Member, container: Container) -> dict[str, Value]:
         reply = self._registry.ask(member, "show", container)
         if reply.code:
-            return {}
+            raise Refused("EIO", f"subsystem {member.name} does not say its attributes: {reply.reason}")
         if reply.value["wrong"]:
             self._registry.failed(member.name, "show", container, reply.value["wrong"])
         return {_public(member, name): value for name, value in reply.value["values"].items()}
