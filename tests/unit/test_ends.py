@@ -98,6 +98,18 @@ def test_a_reason_stays_with_the_record() -> None:
     assert {one.reason for one in kernel.ends().new()} == {""}
 
 
+def test_why_each_ended() -> None:
+    """Every record has its own reason, in the place of its sequence."""
+    kernel = Kernel()
+    for _ in range(3):
+        kernel.ended()
+    kernel.ended(managed=False)
+    ends = kernel.ends()
+    for one in ends.new():
+        ends.explain(one, f"{one.managed} {one.sequence}")
+    assert [one.reason for one in kernel.ends().new()] == ["True 1", "True 2", "True 3", "False 1"]
+
+
 def test_odd_paths() -> None:
     """Bytes that are not UTF-8, one that is too long, and one that could not be read."""
     kernel = Kernel()

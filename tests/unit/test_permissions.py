@@ -16,7 +16,7 @@ from containeragent.cgroups.occupancy import Occupancy
 from containeragent.containers.caller import Caller
 from containeragent.containers.lifecycle import New
 from containeragent.containers.permissions import RULES
-from tests.unit.test_service import ROOT, Service
+from tests.unit.test_service import ROOT, Service, code
 
 OWNER, ABOVE, MEMBER = (Caller(os.getpid(), uid) for uid in (1001, 1002, 1003))
 EVERYBODY_ABOVE, EVERYBODY_INSIDE = {0, ABOVE.uid}, {0, ABOVE.uid, OWNER.uid}
@@ -88,6 +88,25 @@ def test_changes(made: Service, route: tuple[str, str], caller: Caller) -> None:
     assert (status, document["error"]["code"]) == (403, "EACCES") and "only root" in document["error"]["message"]
     after = dict(made.tree.ids), [*made.documents.all(False)], list(made.keeper.asked), list(made.tree.attached)
     assert after == before
+
+
+def test_who_may_is_said(made: Service) -> None:
+    """Root's own containers are not said to be root's twice."""
+    _, document = asked(made, "POST", "/v1/container/limits", {"task_limit": 9}, MEMBER)
+    why = "use sudo, or ask root for a container of your own (create --owner)"
+    message = f"only root and user 1002 may change limits of container /top/mine; {why}"
+    assert document["error"]["message"] == message
+    made.settings.own("/top", 0, ROOT)
+    _, document = asked(made, "POST", "/v1/container/limits", {"task_limit": 9}, MEMBER)
+    assert document["error"]["message"] == message.replace(" and user 1002", "")
+
+
+def test_who_owns_all(made: Service) -> None:
+    """Everything in the cgroup root is theirs, but not what root gave it."""
+    made.settings.own("/", MEMBER.uid, ROOT)
+    made.lifecycle.create("/x", New(), MEMBER)
+    made.settings.limit("/x", {"task_limit": 9}, MEMBER)
+    assert code(made.settings.limit, "/", {"task_limit": 9}, MEMBER) == "EACCES"
 
 
 def test_who_owns_nothing_there_takes_no_task_out(made: Service) -> None:

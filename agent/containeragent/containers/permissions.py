@@ -27,7 +27,6 @@ class Who(Enum):
 
     INSIDE = "who owns the container or one that it is in"
     ABOVE = "who owns one that it is in"
-    NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Permissions:
     def _allowed(self, who: Who, parts: Parts) -> list[int]:
         if who is Who.INSIDE:
             return self._owners.over(parts)
-        return self._owners.over(parts[:-1]) if who is Who.ABOVE and parts else []
+        return self._owners.over(parts[:-1]) if parts else []
 
     def demand_way(self, origin: Parts | None, target: Parts, caller: Caller) -> None:
         """Refused unless the caller may move tasks into a container, and out of the one that they are in.
