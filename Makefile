@@ -12,8 +12,8 @@ ARGS :=
 KERNEL := 6.12
 CHAOS := 100:23
 SOAK := 1200:2000
-PREFIX := /usr/local
-DESTDIR :=
+PREFIX ?= /usr/local
+DESTDIR ?=
 UV := uv==0.13.9
 LOCK := build/lock/bin/uv --no-cache pip compile pyproject.toml --group build --universal --fork-strategy fewest \
 	--python /usr/bin/python3 --python-version 3.11 --upgrade --generate-hashes \
