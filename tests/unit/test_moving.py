@@ -170,10 +170,12 @@ def test_who_may_not_be_moved(made: Made, sleeper: subprocess.Popen[bytes]) -> N
 
 
 def test_one_of_its_users(made: Made, monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]) -> None:
-    """Real, effective or saved."""
+    """Real, effective or saved; root moves everybody's."""
     for uids in ((60001, 0, 0), (0, 60001, 0), (0, 0, 60001)):
         monkeypatch.setattr(process, "look_up", lambda _, uids=uids: Process(sleeper.pid, uids, False, False))
         assert made.attach(sleeper.pid, caller=USER) == [sleeper.pid]
+    monkeypatch.setattr(process, "look_up", lambda _: Process(sleeper.pid, (60001,) * 3, False, False))
+    assert made.attach(sleeper.pid, caller=ROOT) == [sleeper.pid]
 
 
 def test_its_id_is_anothers_when_it_is_held(
