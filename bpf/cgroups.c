@@ -82,7 +82,7 @@ static __always_inline u32 begin_cgroup(u64 id, u64 parent_id, u32 level, bool e
 static __always_inline void record_counters(struct end *end, u32 number, struct group *group)
 {
 	struct sums sums = sums_of(number);
-	s64 pages = group->pages + sums.held_back;
+	s64 pages = group->pages + held_back(&sums);
 	end->anon = sums.anon;
 	end->file = sums.file;
 	end->shmem = sums.shmem;

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,8 @@ def checks() -> list[tuple[str, str]]:
 
 def events() -> list[tuple[str, str]]:
     """Of this agent's life."""
-    return [(one["kind"], one["container"]) for one in ctl("events")]
+    lines = run("/usr/local/bin/containerctl", "--json", "events").stdout.splitlines()
+    return [(one["kind"], one["container"]) for one in map(json.loads, lines)]
 
 
 def test_the_example_is_installed(before: dict[str, Any]) -> None:
