@@ -18,7 +18,7 @@ from tests.kernel.support.counting import no_say
 @pytest.mark.parametrize("engine", engines())
 @pytest.mark.parametrize("number", [1, 4, 512])
 def test_loads_with_so_many(number: int, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And is far from the verifier's limit, as in test_engine."""
+    """And keeps a distance to the verifier's limit of a million."""
     monkeypatch.setattr(cpus, "possible", lambda: max(number, os.cpu_count() or 1))
     options = Options(BPFFS / f"test-{os.getpid()}-cpus", slots=512, engine=engine)
     try:
@@ -28,6 +28,6 @@ def test_loads_with_so_many(number: int, engine: str, monkeypatch: pytest.Monkey
             descriptor = pins.get("programs", name)
             steps[name] = libbpf.program_info(descriptor).verified_instructions
             os.close(descriptor)
-        assert steps and max(steps.values()) < 400_000, steps
+        assert steps and max(steps.values()) < 800_000, steps
     finally:
         unload(options.bpffs, no_say)
