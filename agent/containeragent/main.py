@@ -157,13 +157,13 @@ def check(file: Path | None, files: tuple[Path, ...], **flags: Any) -> None:
 
 
 def _mistakes_of_others(wanted: config.Config) -> list[Refused]:
-    """In what the configuration names."""
+    """In what the configuration names, but for a program without a whole path, which is a mistake there already."""
     from containeragent.release import program
     from containeragent.web import reading as web
 
     found = []
     for value, examine in (
-        (wanted.release_agent, program.check),
+        (wanted.release_agent if wanted.release_agent.startswith("/") else "", program.check),
         (wanted.web_config_file, lambda path: web.read(Path(path))),
     ):
         try:

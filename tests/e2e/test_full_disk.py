@@ -14,6 +14,7 @@ from tests.e2e.support.agent import Agent
 from tests.e2e.support.http import scrape
 from tests.e2e.support.processes import PYTHON, inside
 from tests.e2e.support.waiting import until
+from tests.kernel.support import own_mounts
 
 FORKS = "import os\nfor _ in range(23):\n os.waitpid(os.fork() or os._exit(0), 0)"
 # A file system of 64 KiB that only this process and its children see; stdout and stderr go there as well.
@@ -21,9 +22,9 @@ ON_SMALL = 'mount -t tmpfs -o size=64k,nr_inodes=8 small "$0" && exec env TMPDIR
 FULL_SOCKET = 'mount -t tmpfs -o size=64k,nr_inodes=1 small "$0" && exec "$@"'
 
 
-def _within(folder: Path, script: str) -> tuple[str, ...]:
+def _within(folder: Path, script: str, shell: str = "sh") -> tuple[str, ...]:
     folder.mkdir(exist_ok=True)
-    return ("unshare", "--mount", "sh", "-c", script, str(folder))
+    return own_mounts.within(script, str(folder), shell=shell)
 
 
 def _fill(folder: Path) -> None:
@@ -64,11 +65,11 @@ def test_no_room_to_load(make_agent: MakeAgent) -> None:
     """The compiler needs none."""
     agent = make_agent().start()
     small = agent.folder / "small"
-    script = ON_SMALL.replace("exec env", 'dd if=/dev/zero of="$0/filler" 2> /dev/null; touch "$0/"{1..9}; exec env')
+    filled = 'dd if=/dev/zero of="$0/filler" 2> /dev/null || :; touch "$0/"{1..9} 2> /dev/null || :; exec env'
+    script = ON_SMALL.replace("exec env", filled)
     line = command.module("containeragent", "load", "--replace", "--bpffs", str(agent.bpffs))
     script = script.replace(' > "$0/log" 2>&1', "")
-    within = [word if word != "sh" else "bash" for word in _within(small, script)]
-    command.run([*within, *line]).ok()
+    command.run([*_within(small, script, "bash"), *line]).ok()
     until(lambda: "programs were replaced" in agent.log.read_text(), bool, "the agent follows")
 
 

@@ -13,7 +13,8 @@ from tests.e2e.conftest import MakeAgent
 from tests.e2e.support import command
 from tests.e2e.support.bridge import bridge
 
-_ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+# It makes /proc private itself; / is no mount in a changed root.
+_ALONE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "unchanged")
 _RULES = command.REPOSITORY / "tests/e2e/support/schemathesis.toml"
 
 

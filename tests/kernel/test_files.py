@@ -16,6 +16,7 @@ import pytest
 from containeragent.counters.charged import ChargedFiles
 from containeragent.counters.pinned import PinnedSource
 from tests.kernel.conftest import MakeContainer
+from tests.kernel.support import own_mounts
 from tests.kernel.support.containers import PAGE_BYTES, Container, Pages
 from tests.kernel.support.counting import Counting
 from tests.kernel.support.waiting import until
@@ -41,7 +42,7 @@ def files(counting: Counting) -> Iterator[ChargedFiles]:
 @contextlib.contextmanager
 def mounted(folder: Path, script: str) -> Iterator[Path]:
     """What a shell script in a folder mounts on `top`, in a mount namespace of its own."""
-    line = ["unshare", "--mount", "sh", "-e", "-c", f"{script}\necho && exec sleep 1000"]
+    line = own_mounts.within(f"{script}\necho && exec sleep 1000")
     with subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout and process.stdout.readline()
