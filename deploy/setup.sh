@@ -56,6 +56,7 @@ if [[ $wanted == test ]]; then
         PATH=$PATH:/usr/sbin:/sbin type -P "${tool%:*}" > "$log" || packages+=("${tool#*:}")
     done
     type -P chromium-headless-shell > "$log" || type -P chromium > "$log" || packages+=(chromium-headless-shell)
+    PATH=$PATH:/sbin ldconfig -p | grep -F libatomic.so.1 > "$log" || packages+=(libatomic1) # of node in playwright
 fi
 install_packages "${packages[@]}"
 if [[ $wanted == test ]] && ! PATH=$PATH:build/prometheus/usr/bin type -P promtool prometheus > "$log"; then

@@ -159,8 +159,8 @@ class Releases:
 
     def _look(self, containers: list[Watched]) -> None:
         empty = [watched for watched in containers if self._is_empty(watched)]
-        if any(not watched.occupied for watched in empty):
-            self._source.changed()  # what came and went before we looked is only in the counters
+        if empty:
+            self._source.changed()  # the counters of this moment: an exit that is counted later is one more release
         snapshot = self._source.snapshot() if empty else None
         for watched in empty:
             assert snapshot is not None
