@@ -61,11 +61,12 @@ def remove(top: Path) -> None:
 
 def _rmdir(folder: Path) -> None:
     def gone() -> bool:
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                folder.rmdir()
-            except OSError:  # ended tasks stay in a cgroup until they are reaped
-                return False
+        try:
+            folder.rmdir()
+        except FileNotFoundError:  # the agent was faster, at its release
+            return True
+        except OSError:  # ended tasks stay in a cgroup until they are reaped
+            return False
         return True
 
     until(gone, bool, f"removing {folder}")
