@@ -9,6 +9,7 @@ from pathlib import Path
 
 from containeragent.cgroups.names import LEAF
 from tests.e2e.support.waiting import until
+from tests.kernel.support.containers import is_removed
 
 PROCS = "cgroup.procs"
 
@@ -60,13 +61,4 @@ def remove(top: Path) -> None:
 
 
 def _rmdir(folder: Path) -> None:
-    def gone() -> bool:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:  # the agent was faster, at its release
-            return True
-        except OSError:  # ended tasks stay in a cgroup until they are reaped
-            return False
-        return True
-
-    until(gone, bool, f"removing {folder}")
+    until(lambda: is_removed(folder), bool, f"removing {folder}")

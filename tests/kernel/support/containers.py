@@ -121,19 +121,19 @@ class Container:
                 _rmdir(Path(folder))
 
 
-def _rmdir(folder: Path) -> None:
-    """Ended tasks stay in a cgroup until they are reaped."""
-
-    def gone() -> bool:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
+def is_removed(folder: Path) -> bool:
+    """Whether a cgroup is gone, by us now or by somebody before; ended tasks stay in it until they are reaped."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
         return True
+    except OSError:
+        return False
+    return True
 
-    if not until(gone, bool):
+
+def _rmdir(folder: Path) -> None:
+    if not until(lambda: is_removed(folder), bool):
         folder.rmdir()
 
 
