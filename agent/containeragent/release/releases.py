@@ -159,11 +159,11 @@ class Releases:
 
     def _look(self, containers: list[Watched]) -> None:
         empty = [watched for watched in containers if self._is_empty(watched)]
-        if empty:
-            self._source.changed()  # the counters of this moment: an exit that is counted later is one more release
-        snapshot = self._source.snapshot() if empty else None
+        if not empty:
+            return
+        self._source.changed()  # the counters of this moment: an exit that is counted later is one more release
+        snapshot = self._source.snapshot()
         for watched in empty:
-            assert snapshot is not None
             mark = kept.mark_of(snapshot.reading(watched.cgroup_id))
             released = watched.mark is None or watched.mark.is_before(mark)
             watched.mark = mark
