@@ -65,6 +65,18 @@ def test_pages_are_summed_over_cpus(parts: list[int]) -> None:
     assert not anon[:5].any() and not file[6:].any()
 
 
+@given(st.sets(st.integers(0, 63), max_size=20) | st.integers(0, 64).map(lambda top: set(range(top))))
+def test_slots_far_apart_and_side_by_side(used: set[int]) -> None:
+    """Each has its own pages, whichever others are in use, and however many are summed at once."""
+    rows, slots = np.zeros((CPUS, 64), ROW), np.array(sorted(used), dtype=np.intp)
+    numbers = np.arange(rows.size * 3).reshape(CPUS, 64, 3)
+    rows["alloc_anon"], rows["add_file"], rows["adjust_mapped"] = numbers.transpose(2, 0, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "_SLOTS_AT_ONCE", 5)
+        anon, file, _, mapped = page_columns(rows, slots)
+    assert np.stack([anon, file, mapped], axis=1).tolist() == numbers.sum(axis=0)[slots].tolist()
+
+
 def test_what_pages_become() -> None:
     """Anonymous pages that went into the page cache are file pages; shmem is a part of file."""
     rows = np.zeros((CPUS, SLOTS), ROW)

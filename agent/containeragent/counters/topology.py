@@ -7,6 +7,7 @@ numpy calls. A slot whose cgroup is gone is still a node, so that its pages coun
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,18 +21,27 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
+class Level:
+    """The nodes of one depth, by parent; where those of each parent begin; and the parents."""
+
+    nodes: Index
+    begins: Index
+    parents: Index
+
+
+@dataclass(frozen=True)
 class Topology:
     """`used` are slot numbers in use; everything else indexes into `used`.
 
     `parent` has -1 for the root. `holder` is the node itself, or the nearest living ancestor of a dead one. `levels`
-    are the nodes of each depth but the root's, deepest first. `live` are the nodes whose cgroup exists.
+    are those of each depth but the root's, deepest first. `live` are the nodes whose cgroup exists.
     """
 
     generation: int
     used: Index
     parent: Index
     holder: Index
-    levels: tuple[Index, ...]
+    levels: tuple[Level, ...]
     live: Index
     ids: Array  # cgroup ids of `live`, in its order
     cgroup_ids: tuple[int, ...]  # the same
@@ -41,8 +51,8 @@ class Topology:
     def subtree(self, local: Array) -> Array:
         """Sums over each node and everything below it; `local` is (nodes,) or (nodes, columns)."""
         total = local.copy()
-        for nodes in self.levels:
-            np.add.at(total, self.parent[nodes], total[nodes])
+        for level in self.levels:
+            total[level.parents] += np.add.reduceat(total[level.nodes], level.begins, axis=0)
         return total
 
     def any_below(self, local: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -68,16 +78,21 @@ def _holders(parent: Index, alive: npt.NDArray[np.bool_]) -> Index:
     return holder
 
 
+def _levels(depth: Array, parent: Index) -> Iterator[Level]:
+    for at in range(int(depth.max(initial=0)), 0, -1):
+        nodes = np.flatnonzero((depth == at) & (parent >= 0))
+        if len(nodes):
+            nodes = nodes[np.argsort(parent[nodes], kind="stable")]
+            begins = np.flatnonzero(np.diff(parent[nodes], prepend=-1))
+            yield Level(nodes, begins, parent[nodes[begins]])
+
+
 def build(generation: int, slots: Array, parents: Array) -> Topology:
     """From copies of the `slots` records and of the parent column of `groups`."""
     used = np.flatnonzero(slots["state"] != SLOT_FREE)
     node_of = np.full(len(slots), -1, dtype=np.intp)
     node_of[used] = np.arange(len(used))
     parent = np.where(parents[used] > 0, node_of[parents[used]], -1)
-    depth = slots["level"][used]
-    levels = tuple(
-        np.flatnonzero((depth == level) & (parent >= 0)) for level in range(int(depth.max(initial=0)), 0, -1)
-    )
     alive = slots["state"][used] == SLOT_LIVE
     live = np.flatnonzero(alive)
     cgroup_ids = tuple(slots["cgroup_id"][used[live]].tolist())
@@ -86,7 +101,7 @@ def build(generation: int, slots: Array, parents: Array) -> Topology:
         used=used,
         parent=parent,
         holder=_holders(parent, alive),
-        levels=levels,
+        levels=tuple(_levels(slots["level"][used], parent)),
         live=live,
         ids=slots["cgroup_id"][used[live]],
         cgroup_ids=cgroup_ids,
