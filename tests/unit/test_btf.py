@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes as C
+import functools
+import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from containeragent.errors import Refused
 from containeragent.host import btf as module
@@ -73,16 +80,26 @@ def _sample() -> bytes:
     return builder.data()
 
 
-@pytest.fixture
-def btf() -> Btf:
-    """The sample."""
-    lib, data = library(), _sample()
+@contextlib.contextmanager
+def opened(data: bytes) -> Iterator[Btf | None]:
+    """None of what libbpf does not take."""
+    lib = library()
     lib.btf__new.restype = C.c_void_p
     lib.btf__new.argtypes = [C.c_char_p, C.c_uint32]
+    lib.btf__free.argtypes = [C.c_void_p]
+    made = lib.btf__new(data, len(data))
     found = object.__new__(Btf)
-    found._lib, found._btf = lib, lib.btf__new(data, len(data))
-    assert found._btf, "libbpf refused the sample"
-    return found
+    found._lib, found._btf = lib, made
+    yield found if made else None
+    lib.btf__free(made)
+
+
+@pytest.fixture
+def btf() -> Iterator[Btf]:
+    """The sample."""
+    with opened(_sample()) as found:
+        assert found, "libbpf refused the sample"
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -130,6 +147,141 @@ def test_kernel_without_btf(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="built without BTF") as refused:
         Btf()
     assert refused.value.code == "ENOTSUP"
+
+
+def test_a_kernel_whose_btf_is_new_to_libbpf(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not said to be missing."""
+    monkeypatch.setattr(module, "PATH", str(tmp_path))
+    monkeypatch.setattr(module, "library", lambda: SimpleNamespace(btf__load_vmlinux_btf=lambda: None))
+    with pytest.raises(Refused, match="cannot be used, libbpf does not read it") as refused:
+        Btf()
+    assert refused.value.code == "ENOTSUP"
+
+
+def _damaged(damage: str) -> bytes:
+    builder = Builder()
+    builder.integer()  # 1
+    if damage == "cycle":
+        builder.composite(STRUCT, "page", 8, ("", 3, 0))  # 2
+        builder.composite(UNION, "", 8, ("", 2, 0), ("first", 1, 0))  # 3
+    elif damage == "doubling":
+        for number in range(2, 62):
+            name = "page" if number == 2 else ""
+            builder.composite(STRUCT, name, 8, ("", number + 1, 0), ("", number + 1, 0))
+        builder.composite(STRUCT, "", 8, ("first", 1, 0))
+    elif damage == "no such type":
+        builder.composite(STRUCT, "page", 8, ("", 99, 0))
+    elif damage == "no such name":
+        builder.add(STRUCT, "page", 8, struct.pack("<III", 1 << 20, 1, 0), count=1)
+        builder.add(ENUM, "pageflags", 4, struct.pack("<Ii", 1 << 20, 1), count=1)
+        builder.add(ENUM, "", 4, struct.pack("<Ii", 1 << 20, 1), count=1)
+        builder.composite(STRUCT, "none", 8)
+    return builder.data()
+
+
+@pytest.mark.parametrize(
+    "damage, why",
+    [
+        ("cycle", "has no end"),
+        ("doubling", "has no end"),
+        ("no such type", "there is no type 99"),
+        ("no such name", "there is no name at 1048576"),
+    ],
+)
+def test_what_does_not_hold_together(damage: str, why: str) -> None:
+    """One error that says what it is; nothing is followed without end."""
+    with opened(_damaged(damage)) as found:
+        assert found
+        calls: list[Callable[[], int | None]] = [lambda: found.offset("page", "none")]
+        if damage == "no such name":
+            calls += [lambda: found.enumerator("pageflags", "x"), lambda: found.anonymous_enumerator("none")]
+        for call in calls:
+            with pytest.raises(Refused, match=why) as refused:
+                call()
+            assert refused.value.code == "ENOTSUP" and module.PATH in refused.value.message
+
+
+def test_odd_members() -> None:
+    """A name that is no UTF-8 is another's; what is unnamed and no struct has no members; counts end with the data."""
+    builder = Builder()
+    builder.integer()
+    builder.strings += b"\xff\0"
+    odd = struct.pack("<III", len(builder.strings) - 2, 1, 0) + struct.pack("<III", 0, 1, 32)
+    builder.add(STRUCT, "page", 8, odd, count=2)
+    with opened(builder.data()) as found:
+        assert found and found.offset("page", "flags") is None
+    builder.add(STRUCT, "huge", 8, count=65535)
+    with opened(builder.data()) as found:
+        assert found is None
+
+
+def _read_or_refused(data: bytes, *, walk: bool = True) -> None:
+    """Everything that is asked of BTF."""
+    with opened(data) as found:
+        if found is None:
+            return
+        calls: tuple[Callable[[], int | None], ...] = (
+            lambda: found.offset("page", "mapping"),
+            lambda: found.offset("page", "missing"),
+            lambda: found.size("page"),
+            lambda: found.enumerator("pageflags", "PG_head"),
+            lambda: found.anonymous_enumerator("___GFP_MOVABLE_BIT" if walk else "missing everywhere"),
+            lambda: found.has_tracepoint("mm_page_alloc"),
+            lambda: found.function("missing"),
+        )
+        for call in calls:
+            with contextlib.suppress(Refused):
+                assert isinstance(call(), int | None)
+
+
+_WORDS = st.sampled_from([0, 1, 3, 4, 5, 0xFFFF, 4 << 24 | 0xFFFF, 1 << 31, 0xFFFFFFFF]) | st.integers(0, 0xFFFFFFFF)
+_PLACES = st.integers(0, len(_sample()) - 1)
+
+
+@given(
+    st.lists(st.tuples(_PLACES, _WORDS), max_size=4), st.lists(st.tuples(_PLACES, st.binary(max_size=9)), max_size=2)
+)
+def test_any_damage_is_read_or_refused(words: list[tuple[int, int]], more: list[tuple[int, bytes]]) -> None:
+    """Words are overwritten; then bytes come in or, with none, the rest is lost."""
+    data = bytearray(_sample())
+    for at, word in words:
+        data[at & ~3 : (at & ~3) + 4] = struct.pack("<I", word)
+    for at, some in more:
+        data[at : at if some else None] = some
+    _read_or_refused(bytes(data))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    """Alone, and behind a header that promises everything."""
+    _read_or_refused(data)
+    header = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(data), 0, len(data))
+    _read_or_refused(header + data)
+
+
+@functools.cache
+def _real() -> tuple[bytes, tuple[tuple[int, int], ...]]:
+    """This kernel's, with the places of some types in it: where, and how many bytes they have."""
+    lib, found, length = library(), Btf(), C.c_uint32()
+    start = lib.btf__raw_data(found._btf, C.byref(length))
+    places = []
+    for name, kind in (("page", STRUCT), ("task_struct", STRUCT), ("pageflags", ENUM)):
+        record, address = found._type(found._find(name, kind) or 0)
+        places.append((address - 12 - start, 12 + (record.info & 0xFFFF) * (12 if kind == STRUCT else 8)))
+    return C.string_at(start, length.value), tuple(places)
+
+
+@pytest.mark.skipif(not os.path.exists(module.PATH), reason="this kernel has no BTF")
+@settings(max_examples=40)
+@given(st.integers(0, 2), st.integers(0, 1 << 12), _WORDS)
+def test_damage_of_the_real_one(which: int, at: int, word: int) -> None:
+    """In the types that are asked for."""
+    raw, places = _real()
+    start, size = places[which]
+    data = bytearray(raw)
+    at = start + at * 4 % size
+    data[at : at + 4] = struct.pack("<I", word)
+    _read_or_refused(bytes(data), walk=False)
 
 
 _HIGH_ADDRESSES = """
