@@ -19,6 +19,9 @@ IN_GUEST = "CONTAINERAGENT_GUEST" in os.environ
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
+# What the agent obeys is writable for its owner alone, whatever the shell's umask is.
+os.umask(0o022)
+
 collect_ignore = [] if IN_GUEST else ["guest"]
 
 

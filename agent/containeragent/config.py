@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's configuration: a TOML file, and flags that stand above it.
 
-Every key has the flag of the same name. A missing default file is an empty one; an unknown key is an error. Mistakes
-are told with their lines.
+Every key has the flag of the same name. A missing default file is an empty one; an unknown key is an error, and so is a
+file that others than root, or than who runs the agent, may write. Mistakes are told with their lines.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from containeragent import toml_file
+from containeragent import small_file, toml_file, trust
 from containeragent.errors import Refused
 from containeragent.metrics import patterns
 from containeragent.toml_file import TomlFile
@@ -55,6 +55,9 @@ class Config:
     release_agent: str = ""
     definitions: str = DEFAULT_DEFINITIONS
 
+
+_KEYS = {field.name: type(field.default) for field in dataclasses.fields(Config)}
+_MOST_UNKNOWN = 100  # that are told one by one
 
 Mistake = tuple[str, str]  # a key, and what is wrong with it
 
@@ -111,24 +114,33 @@ def _mistakes_in_numbers(config: Config) -> Iterator[Mistake]:
 
 
 def _wrong_keys(file: TomlFile) -> Iterator[tuple[str, Refused]]:
-    known = {field.name: type(field.default) for field in dataclasses.fields(Config)}
+    unknown = [key for key in file.values if key not in _KEYS]
+    for key in unknown[:_MOST_UNKNOWN]:
+        yield key, file.mistake(toml_file.no_such_key(key, _KEYS), key)
+    if len(unknown) > _MOST_UNKNOWN:
+        more = len(unknown) - _MOST_UNKNOWN
+        yield "", small_file.refusal(file.path, f"there are {more} more keys that nobody knows")
     for key, value in file.values.items():
-        if key not in known:
-            yield key, file.mistake(toml_file.no_such_key(key, known), key)
-        elif type(value) is not known[key] and (known[key], type(value)) != (float, int):
-            yield key, file.mistake(f"{key} must be {_KINDS[known[key]]}", key)
+        kind = _KEYS.get(key, type(value))
+        if type(value) is not kind and (kind, type(value)) != (float, int):
+            yield key, file.mistake(f"{key} must be {_KINDS[kind]}", key)
 
 
-def _parsed(path: Path | None) -> TomlFile:
+def _parsed(path: Path | None) -> tuple[TomlFile, str | None]:
+    """And why it is not to be trusted."""
     file = path or DEFAULT_FILE
+    if str(file) == os.devnull:  # nothing is configured then, wherever one names it
+        return TomlFile(file, "", {}), None
     try:
-        return toml_file.parse(file, file.read_bytes())
+        raw, found = small_file.read(file, follow=True)
     except FileNotFoundError:
-        if path is not None:
-            raise Refused("ENOENT", f"{path} does not exist; name another --config") from None
-        return TomlFile(file, "", {})
+        if path is None and not file.is_symlink():
+            return TomlFile(file, "", {}), None
+        what = "is a link that leads nowhere" if file.is_symlink() else "does not exist"
+        raise Refused("ENOENT", f"{file} {what}; name another --config") from None
     except OSError as error:
-        raise Refused("EIO", f"{file} cannot be read: {error}") from None
+        raise Refused("EIO", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    return toml_file.parse(file, raw), trust.distrust(file, found, or_own=True)
 
 
 def examine(path: Path | None, flags: dict[str, Any]) -> tuple[Config, list[Refused]]:
@@ -136,11 +148,13 @@ def examine(path: Path | None, flags: dict[str, Any]) -> tuple[Config, list[Refu
 
     With mistakes the configuration is only good to go on looking for others. Refused when there is nothing to look at.
     """
-    file = _parsed(path)
+    file, why = _parsed(path)
     given = {key: value for key, value in flags.items() if value is not None}
     wrong = dict(_wrong_keys(file))
-    config = Config(**({key: value for key, value in file.values.items() if key not in wrong} | given))
-    mistakes = list(wrong.values())
+    good = {key: value for key, value in file.values.items() if key in _KEYS and key not in wrong}
+    config = Config(**(good | given))
+    mistakes = [small_file.refusal(file.path, why)] if why else []
+    mistakes += wrong.values()
     for key, message in _mistakes(config):
         in_file = key in file.values and key not in given
         mistakes.append(file.mistake(message, key) if in_file else Refused("EINVAL", f"configuration: {message}"))

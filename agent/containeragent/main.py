@@ -16,6 +16,7 @@ import click
 
 from containeragent import __version__, config, refusal, service_manager
 from containeragent.errors import HostRefused, Refused
+from containeragent.events.event import printable
 
 _FLAGS = {
     "bpffs": "Folder of pins on the BPF file system.",
@@ -146,7 +147,7 @@ def check(file: Path | None, files: tuple[Path, ...], **flags: Any) -> None:
     else:
         wanted, mistakes = config.examine(file, flags)
         mistakes += _mistakes_of_others(wanted)
-        found = reading.of_folder(wanted.definitions)
+        found = reading.of_folder(_whole(wanted.definitions))
     mistakes += found.mistakes
     for mistake in mistakes[:-1]:
         _say(mistake.message)
@@ -157,21 +158,26 @@ def check(file: Path | None, files: tuple[Path, ...], **flags: Any) -> None:
 
 
 def _mistakes_of_others(wanted: config.Config) -> list[Refused]:
-    """In what the configuration names, but for a program without a whole path, which is a mistake there already."""
+    """In what the configuration names, but for what is no whole path, which is a mistake there already."""
     from containeragent.release import program
     from containeragent.web import reading as web
 
     found = []
     for value, examine in (
-        (wanted.release_agent if wanted.release_agent.startswith("/") else "", program.check),
+        (wanted.release_agent, program.check),
         (wanted.web_config_file, lambda path: web.read(Path(path))),
     ):
         try:
-            if value:
+            if _whole(value):
                 examine(value)
         except Refused as refused:
             found.append(refused)
     return found
+
+
+def _whole(path: str) -> str:
+    """A path that one can look at; else none."""
+    return path if path.startswith("/") and "\0" not in path else ""
 
 
 def main() -> None:
@@ -194,7 +200,7 @@ def _fail(message: str, status: int) -> None:
 
 
 def _say(message: str) -> None:
-    line = f"containeragent: {' '.join(message.split())}"
+    line = printable(f"containeragent: {' '.join(message.split())}")
     if service_manager.goes_to_journal(sys.stderr, os.environ):
         line = f"<{service_manager.priority(logging.ERROR)}>{line}"
     print(line, file=sys.stderr)

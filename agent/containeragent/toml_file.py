@@ -12,7 +12,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from containeragent.events.event import printable
 
 Key = str | int  # an index in a list of tables
 _MOST_LEVELS = 16
+_MOST_READ_AGAIN = 4 << 20  # characters of a file, to tell lines: a second or two
 _WHERE = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
 
 
@@ -31,10 +32,14 @@ class TomlFile:
     path: Path
     text: str
     values: dict[str, Any]
+    _left: list[int] = field(default_factory=lambda: [_MOST_READ_AGAIN], repr=False, compare=False)
 
     def place(self, *keys: Key) -> str:
-        """FILE:LINE of a key, by the keys of the tables that it is in."""
-        return f"{shown(self.path)}:{self._line(keys)}"
+        """FILE:LINE of a key, by the keys of the tables that it is in; FILE alone where finding that takes too long."""
+        try:
+            return f"{shown(self.path)}:{self._line(keys)}"
+        except _TooLong:
+            return shown(self.path)
 
     def mistake(self, message: str, *keys: Key) -> Refused:
         """What is wrong with a key."""
@@ -42,23 +47,31 @@ class TomlFile:
 
     def _line(self, keys: tuple[Key, ...]) -> int:
         """Of the statement's beginning, when it has several lines."""
+        self._reads([])
         lines = [line + "\n" for line in self.text.split("\n")]
 
         def whole(most: int) -> int:
             """How many lines the longest beginning of the file has that ends with a statement."""
-            return next(number for number in range(most, -1, -1) if _reads(lines[:number]) is not None)
+            return next(number for number in range(most, -1, -1) if self._reads(lines[:number]) is not None)
 
         numbers = range(len(lines) + 1)
-        with_key = bisect.bisect_left(numbers, True, key=lambda number: _has(_reads(lines[: whole(number)]), keys))
+        with_key = bisect.bisect_left(numbers, True, key=lambda number: _has(self._reads(lines[: whole(number)]), keys))
         return whole(with_key - 1) + 1
 
+    def _reads(self, lines: list[str]) -> dict[str, Any] | None:
+        """None of what ends within a statement."""
+        text = "".join(lines)
+        self._left[0] -= len(text)
+        if self._left[0] < 0:
+            raise _TooLong
+        try:
+            return tomllib.loads(text)
+        except (ValueError, RecursionError):
+            return None
 
-def _reads(lines: list[str]) -> dict[str, Any] | None:
-    """None of what ends within a statement."""
-    try:
-        return tomllib.loads("".join(lines))
-    except (ValueError, RecursionError):
-        return None
+
+class _TooLong(Exception):
+    """A line is not worth the time."""
 
 
 def _has(values: Any, keys: tuple[Key, ...]) -> bool:

@@ -150,7 +150,7 @@ def test_a_good_configuration_file(tmp_path: Path) -> None:
     assert "good" in containeragent("check", "--config", str(file)).ok().out
     containeragent("check").ok()
     containeragent("check", "--config", str(tmp_path / "none")).refused("does not exist")
-    containeragent("check", "--config", str(tmp_path)).refused("cannot be read")
+    containeragent("check", "--config", str(tmp_path)).refused("it is not a regular file")
 
 
 @pytest.mark.parametrize("verb", ["run", "load", "unload"])

@@ -64,7 +64,7 @@ def test_check_tells_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A line each: of the configuration, of what it names, and of the definitions."""
-    monkeypatch.setattr(trust, "distrust", lambda *_: None)
+    monkeypatch.setattr(trust, "distrust", lambda *_, **__: None)
     file, folder = tmp_path / "config.toml", tmp_path / "containers.d"
     file.write_text(f"slots = 1\nserie_cap = 2\nrelease_agent = '{tmp_path}'\ndefinitions = '{folder}'\n")
     folder.mkdir()

@@ -23,7 +23,7 @@ FILE = Path("/d/x.toml")
 def trusted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Whoever runs the tests, and wherever, but where trust itself is tried."""
     if "distrusted" not in request.fixturenames:
-        monkeypatch.setattr(trust, "distrust", lambda *_: None)
+        monkeypatch.setattr(trust, "distrust", lambda *_, **__: None)
 
 
 def read(text: str) -> tuple[list[Definition], list[str]]:
@@ -201,7 +201,7 @@ def test_what_somebody_puts_into_the_folder(tmp_path: Path) -> None:
         "link": ": it is a symbolic link, which is not followed; put the file itself here",
         "dangling": ": it is a symbolic link, which is not followed; put the file itself here",
         "socket": ": it cannot be read: no such device or address",
-        "huge": ": it has more than 1 MiB; use several files",
+        "huge": ": it has more than 1 MiB",
         "latin": ":2: this is not UTF-8",
     }
     assert all(one.message.isprintable() and len(one.message) < 300 for one in found.mistakes)

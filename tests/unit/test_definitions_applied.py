@@ -130,7 +130,7 @@ def test_a_folder_is_applied_and_what_is_wrong_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A line each: in the log, for the doctor and for the metrics; after it is mended, none."""
-    monkeypatch.setattr(trust, "distrust", lambda *_: None)
+    monkeypatch.setattr(trust, "distrust", lambda *_, **__: None)
     made, beats = Definable(), []
     file = tmp_path / "x.toml"
     file.write_text("[containers.a]\ntask_limit = -1\n[containers.b]\nfiles = ['/missing']\n[containers.c]\n")

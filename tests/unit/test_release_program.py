@@ -18,7 +18,7 @@ from containeragent.release import program
 def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program that is as it must be, whoever runs the tests."""
     monkeypatch.setattr(trust, "_ROOT", os.getuid())
-    monkeypatch.setattr(trust, "folders_of", lambda _: (tmp_path,))
+    monkeypatch.setattr(trust, "way_to", lambda _: (tmp_path,))
     tmp_path.chmod(0o755)
     made = tmp_path / "agent"
     made.write_text(f"#!/bin/sh\necho \"$#,$1,$(tr '\\0' ' ' < /proc/$$/environ),$(pwd)\" > {tmp_path}/out\n")

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from containeragent import toml_file, trust
+from containeragent import small_file, toml_file, trust
 from containeragent.config import DEFAULT_DEFINITIONS
 from containeragent.definitions import format
 from containeragent.definitions.format import Definition
 from containeragent.errors import Refused
-from containeragent.events.event import printable
 from containeragent.toml_file import TomlFile
 
 SUFFIX = ".toml"
-MOST_BYTES = 1 << 20
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -85,32 +81,17 @@ def of_files(paths: Iterable[Path], trusting: bool) -> Found:
 def read(path: Path, trusting: bool) -> TomlFile:
     """Refused when it is none, with the line where that can be told."""
     try:
-        descriptor = os.open(path, _FLAGS)
-        try:
-            raw = _read(path, descriptor, trusting)
-        finally:
-            os.close(descriptor)
+        raw, found = small_file.read(path, follow=False)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise _refuse(path, "it is a symbolic link, which is not followed; put the file itself here") from None
+            raise small_file.refusal(
+                path, "it is a symbolic link, which is not followed; put the file itself here"
+            ) from None
         raise _unreadable(path, error) from None
+    if why := None if trusting else trust.distrust(path, found):
+        raise small_file.refusal(path, why)
     return toml_file.parse(path, raw)
 
 
-def _read(path: Path, descriptor: int, trusting: bool) -> bytes:
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
-        raise _refuse(path, "it is not a regular file")
-    if why := None if trusting else trust.distrust(path, found):
-        raise _refuse(path, why)
-    if found.st_size > MOST_BYTES:
-        raise _refuse(path, f"it has more than {MOST_BYTES >> 20} MiB; use several files")
-    return os.read(descriptor, MOST_BYTES)
-
-
-def _refuse(path: Path, why: str) -> Refused:
-    return Refused("EINVAL", printable(f"{path}: {why}"))
-
-
 def _unreadable(path: Path, error: OSError) -> Refused:
-    return _refuse(path, f"it cannot be read: {(error.strerror or str(error)).lower()}")
+    return small_file.refusal(path, f"it cannot be read: {(error.strerror or str(error)).lower()}")

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from containeragent import small_file
 from containeragent.errors import Refused
 
 VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
@@ -72,12 +73,14 @@ class _Loader(yaml.BaseLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Of texts."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
+        keys = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, "a key is not text", node.start_mark)
-            if keys.count(key) > 1:
+            if key in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key} is there twice", node.start_mark)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -88,7 +91,7 @@ class _Shape:
         self._path = path
 
     def refuse(self, why: str) -> Refused:
-        return Refused("EINVAL", f"{self._path}: {why}")
+        return small_file.refusal(self._path, why)
 
     def mapping(self, value: Any, where: str, known: tuple[str, ...] | None = None) -> dict[str, Any]:
         if value == "" or value is None:

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from containeragent import small_file
 from containeragent.errors import Refused
+from containeragent.events.event import printable
 from containeragent.web import tls
 from containeragent.web.file import WebConfig, parse
 
@@ -22,11 +24,12 @@ _Signature = tuple[tuple[int, int, int, int] | None, ...]
 def read(path: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
     """What the file says, and the TLS context that it asks for."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise Refused("EINVAL", f"web_config_file {path} cannot be read: {why}") from None
-    config = parse(text, path)
+        config = parse(tls.trusted(path).decode(), path)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise Refused("EINVAL", printable(f"web_config_file {path} cannot be read: {why}")) from None
+    except UnicodeDecodeError:
+        raise small_file.refusal(path, "this is not UTF-8") from None
     return config, tls.context(config.tls) if config.tls else None
 
 

@@ -8,9 +8,12 @@ import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from containeragent import small_file, trust
 from containeragent.errors import Refused
+from containeragent.events.event import printable
 from containeragent.web.file import Tls
 
 _CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
@@ -39,18 +42,18 @@ def context(tls: Tls) -> ssl.SSLContext:
     if not tls.prefer_server_cipher_suites:
         made.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     _set_ciphers(made, tls)
-    with _as_file(tls.cert, tls.cert_file) as cert, _as_file(tls.key, tls.key_file) as key:
-        try:
+    try:
+        with _in_memory(tls.cert, tls.cert_file) as cert, _in_memory(tls.key, tls.key_file) as key:
             made.load_cert_chain(cert, key, password=lambda: "")  # never asks on a terminal
-        except (OSError, ValueError) as error:
-            shown = f"{tls.cert_file or 'cert'} and {tls.key_file or 'key'}"
-            raise Refused("EINVAL", f"the certificate and key of {shown} cannot be used: {_why(error)}") from None
+    except (OSError, ValueError) as error:
+        shown = f"{tls.cert_file or 'cert'} and {tls.key_file or 'key'}"
+        raise _unusable(f"the certificate and key of {shown}", error) from None
     if tls.client_ca or tls.client_ca_file:
         try:
-            made.load_verify_locations(tls.client_ca_file or None, cadata=tls.client_ca or None)
+            with _in_memory(tls.client_ca, tls.client_ca_file) as authorities:
+                made.load_verify_locations(authorities)
         except (OSError, ValueError) as error:
-            shown = tls.client_ca_file or "client_ca"
-            raise Refused("EINVAL", f"{shown} cannot be used: {_why(error)}") from None
+            raise _unusable(tls.client_ca_file or "client_ca", error) from None
     return made
 
 
@@ -85,19 +88,28 @@ def _openssl_name(suite: str) -> str:
     return "-".join(part for part in (exchange, signature, *parts) if part)
 
 
-def _why(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or error).lower()
+def _unusable(what: str, error: Exception) -> Refused:
+    why = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+    return Refused("EINVAL", printable(f"{what} cannot be used: {str(why).lower()}"))
+
+
+def trusted(file: Path) -> bytes:
+    """What it says. OSError where it cannot be read, Refused where others may write it."""
+    raw, found = small_file.read(file, follow=True)
+    if why := trust.distrust(file, found, or_own=True):
+        raise small_file.refusal(file, why)
+    return raw
 
 
 @contextmanager
-def _as_file(text: str, file: str) -> Iterator[str]:
-    """The file's name; of PEM text that of one in memory, since ssl reads keys from files alone."""
-    if file:
-        yield file
-        return
+def _in_memory(text: str, file: str) -> Iterator[str]:
+    """Name of a file in memory with PEM text, or with what the file says: ssl reads keys from files alone, and would
+    wait for a pipe.
+    """
+    raw = trusted(Path(file)) if file else text.encode()
     descriptor = os.memfd_create("pem", os.MFD_CLOEXEC)
     try:
-        os.write(descriptor, text.encode())
+        os.write(descriptor, raw)
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
