@@ -157,7 +157,7 @@ def test_who_may(files: Made, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "fstat", fstat)
     with files.path.open() as file:
-        assert code(files.files.add, "/web", file.fileno(), USER).startswith("EACCES only root")
+        assert code(files.files.add, "/web", file.fileno(), USER).startswith("EACCES only root may charge files to")
         assert code(files.files.remove, "/web", file.fileno(), "", USER).startswith("EACCES only root")
         files.service.settings.own("/web", USER.uid, ROOT)
         assert files.files.add("/web", file.fileno(), USER)["container"] == "/web"

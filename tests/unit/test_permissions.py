@@ -101,6 +101,27 @@ def test_who_may_is_said(made: Service) -> None:
     assert document["error"]["message"] == message.replace(" and user 1002", "")
 
 
+@pytest.mark.parametrize(
+    "route, what",
+    {
+        ("DELETE", "/v1/container"): "remove container /top/mine",
+        ("POST", "/v1/containers"): "create container /top/mine/new",
+        ("POST", "/v1/container/tasks"): "move tasks into container /top/mine",
+        ("POST", "/v1/container/limits"): "change limits of container /top/mine",
+        ("POST", "/v1/container/attributes"): "set attributes of container /top/mine",
+        ("POST", "/v1/container/rename"): "rename container /top/mine",
+        ("POST", "/v1/container/notify"): "change what happens at the release of container /top/mine",
+        ("POST", "/v1/container/owner"): "give away container /top/mine",
+        ("POST", "/v1/container/kill"): "end the tasks of container /top/mine",
+        ("POST", "/v1/detach"): "move tasks into container /;",
+    }.items(),
+)
+def test_what_they_may_not_is_said(made: Service, route: tuple[str, str], what: str) -> None:
+    """In words of its own for every operation."""
+    _, document = asked(made, *route, CHANGES[route][0], MEMBER)
+    assert f" may {what}" in document["error"]["message"]
+
+
 def test_who_owns_all(made: Service) -> None:
     """Everything in the cgroup root is theirs, but not what root gave it."""
     made.settings.own("/", MEMBER.uid, ROOT)
@@ -116,6 +137,7 @@ def test_who_owns_nothing_there_takes_no_task_out(made: Service) -> None:
         made.cgroup = cgroup
         found, document = asked(made, "POST", "/v1/container/tasks", {"pids": [TASK]}, OWNER)
         assert found == status, document
+        assert found == 200 or "may move tasks out of container /jail" in document["error"]["message"]
 
 
 def test_whose_it_is(made: Service) -> None:
