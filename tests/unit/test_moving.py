@@ -132,6 +132,7 @@ def test_detach(made: Made, sleeper: subprocess.Popen[bytes]) -> None:
         assert made.mover.detach([sleeper.pid], ROOT, []) == [sleeper.pid]
     assert made.written() == [((), sleeper.pid)] * 2 and made.told() == [("detached", "/web", None)] * 2
     assert {one for one in made.asked if one[0] == "way"} == {("way", ("web",), ())}
+    assert {event.cgroup for event in made.bus.recent(lambda _: True)} == {"/c/web"}
     for cgroup in ("/c", "/elsewhere"):
         made.cgroup = cgroup
         code, message = refused(lambda: made.mover.detach([sleeper.pid], ROOT, []))
@@ -141,12 +142,37 @@ def test_detach(made: Made, sleeper: subprocess.Popen[bytes]) -> None:
         )
 
 
+@pytest.mark.parametrize("cgroup", ["/elsewhere", "/cc/web", "/"])
+def test_from_outside(made: Made, sleeper: subprocess.Popen[bytes], cgroup: str) -> None:
+    """It is taken out of no container."""
+    made.cgroup = cgroup
+    made.attach(sleeper.pid)
+    assert made.asked[:2] == [("way", None, ("web",)), ("admission", ("web",), None, 1)]
+    assert made.told() == [("attached", "/web", None)]
+
+
+def test_from_a_renamed_one(made: Made, sleeper: subprocess.Popen[bytes]) -> None:
+    """Who may is decided by its name, room is looked for in its place; what has no name counts by its place."""
+    made.mover._names.rename(("db",), 7, "data")
+    made.cgroup = "/c/db/sub"
+    made.attach(sleeper.pid)
+    assert made.asked[:2] == [("way", ("data", "sub"), ("web",)), ("admission", ("web",), ("db", "sub"), 1)]
+    made.asked.clear()
+    made.cgroup = "/c/data/sub"
+    made.attach(sleeper.pid)
+    assert made.asked[:2] == [("way", ("data", "sub"), ("web",)), ("admission", ("web",), None, 1)]
+    assert made.told() == [("attached", "/web", "/data/sub"), ("attached", "/web", None)]
+
+
 def test_one_of_several_is_refused(made: Made, sleeper: subprocess.Popen[bytes]) -> None:
     """Those before are moved, and named; those after are not."""
     assert refused(lambda: made.attach(-1)) == ("EINVAL", "-1 is not a task id")
     code, message = refused(lambda: made.attach(sleeper.pid, 0, -1, sleeper.pid))
     assert (code, message) == ("EINVAL", f"-1 is not a task id; attached before: {sleeper.pid}, {os.getpid()}")
     assert [one[1] for one in made.written()] == [sleeper.pid, os.getpid()]
+    made.cgroup = "/c/web"
+    code, message = refused(lambda: made.mover.detach([sleeper.pid, -1], ROOT, []))
+    assert (code, message) == ("EINVAL", f"-1 is not a task id; detached before: {sleeper.pid}")
 
 
 def test_who_may_not_be_moved(made: Made, sleeper: subprocess.Popen[bytes]) -> None:
