@@ -117,3 +117,21 @@ def test_a_failure_is_tried_again(host: Host, monkeypatch: pytest.MonkeyPatch) -
     host.hits.look(WEB)
     wait_for(host, 3)
     assert all(later - before > 0.09 for before, later in zip(host.times("end"), host.times("end")[1:], strict=False))
+
+
+def test_the_thread(host: Host) -> None:
+    """It keeps nobody from ending, and is gone when that is asked for."""
+    assert host.hits._thread.daemon and host.hits._thread.name == "limit-hits-again"
+    host.hits.close()
+    assert not host.hits._thread.is_alive()
+
+
+def test_one_that_is_gone_has_nothing_told(host: Host) -> None:
+    """Of whoever has its number next, everything is told."""
+    host.hear([hit(Limit.TASKS, Cause.DENIED), hit(Limit.PAGES, Cause.CROSSED)])
+    host.hear([hit(Limit.TASKS, Cause.DENIED), hit(Limit.PAGES, Cause.CROSSED)])
+    assert len(host.times("hit")) == 2
+    host.hits.forget(WEB)
+    assert host.hits._told == {}
+    host.hear([hit(Limit.TASKS, Cause.DENIED), hit(Limit.PAGES, Cause.CROSSED)])
+    assert len(host.times("hit")) == 4

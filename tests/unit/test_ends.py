@@ -130,3 +130,10 @@ def test_as_columns() -> None:
     assert last.total["anon"].tolist() == [1, UNKNOWN] and last.local["anon"].tolist() == [1, 1]
     assert last.total["tasks"].tolist() == [0, 0] and last.total["active"].tolist() == [UNKNOWN] * 2
     assert len(last_snapshot([], health())) == 0
+
+
+def test_nobody_has_ended() -> None:
+    """Columns are of their kinds all the same."""
+    none = last_snapshot([], health())
+    assert none.peak_tasks.dtype == none.total["anon"].dtype == np.int64 and none.partial.dtype == np.bool_
+    assert len(none) == 0

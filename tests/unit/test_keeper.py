@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from containeragent.cgroups import attributes
 from containeragent.cgroups.tree import Parts, Tree
 from containeragent.errors import Refused
 from containeragent.limits import states
@@ -188,3 +191,233 @@ def test_what_is_not_ours_is_no_limit(host: Host, junk: bytes) -> None:
     host.keeper.close()
     host.keeper = host.start()
     assert host.state(WEB).limits == Limits()
+
+
+def _restarted(host: Host) -> Keeper:
+    """The next agent's."""
+    host.keeper.close()
+    host.recovered.clear()
+    host.keeper = host.start()
+    return host.keeper
+
+
+def _number(host: Host, parts: Parts) -> int:
+    return host.files.root.joinpath(*parts).stat().st_ino
+
+
+def test_what_an_agent_before_left(host: Host) -> None:
+    """Everything that it may have stopped goes on; those without limits or hits are not remembered."""
+    assert _restarted(host).entries() == {}
+    assert host.recovered == [(), ("shop",), WEB]
+
+
+def test_one_that_goes_while_an_agent_starts(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    """It is said, and the others are taken over."""
+    host.files.make("zoo")
+    host.keeper.change(("zoo",), {"task_limit": 5})
+
+    def recover(parts: Parts) -> None:
+        if parts == ("shop",):
+            shutil.rmtree(host.files.root / "shop")
+
+    host.keeper.close()
+    host.keeper = Keeper(Tree(host.files.root), host.source.as_source(), host._publish, recover)
+    host.keeper.start()
+    assert host.state(("zoo",)).limits == Limits(5)
+    assert any("/shop" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("what", ["hits of the kernel", "hits that were kept", "limits"])
+def test_what_is_taken_over(host: Host, what: str) -> None:
+    """Also without limits; who has limits is looked at."""
+    if what == "hits of the kernel":
+        (host.web / "pids.events").write_text("max 7")
+    elif what == "limits":
+        host.keeper.change(WEB, {"task_limit": 5})
+    else:
+        host.files.make("shop/web", tasks=5)
+        host.keeper.change(WEB, {"task_limit": 4})
+        host.keeper.change(WEB, {"task_limit": None})
+    seen: list[tuple[str, int]] = []
+    host.keeper.close()
+    host.keeper = Keeper(Tree(host.files.root), host.source.as_source(), host._publish, lambda _: None)
+    host.keeper.above = lambda number: seen.append(("above", number))
+    host.keeper.task_limit_set = lambda number: seen.append(("task limit", number))
+    host.keeper.start()
+    identity = _number(host, WEB)
+    assert seen == ([("task limit", identity), ("above", identity)] if what == "limits" else [])
+    entry = host.keeper.entry(identity)
+    assert entry and entry.parts == WEB and entry.modes == Modes("kernel", "kernel")
+    wanted = {"hits of the kernel": 7, "hits that were kept": 1, "limits": 0}[what]
+    assert host.state(WEB).hits.tasks == wanted
+    assert set(host.keeper.entries()) == {_number(host, parts) for parts in ((), ("shop",), WEB)}
+
+
+def test_after_the_end_nothing_is_looked_at(host: Host) -> None:
+    """Its thread is gone; limits hold on."""
+    host.keeper.change(WEB, {"task_limit": 5})
+    threads = threading.active_count()
+    host.keeper.close()
+    assert threading.active_count() == threads - 1
+    assert (host.web / "pids.max").read_text() == "5"
+    host.keeper = host.start()
+
+
+def test_a_container_to_come_gets_controllers(host: Host) -> None:
+    """From those above it; what stands in the way is said later."""
+    for name in ("", "shop", "shop/web"):
+        (host.files.root / name / "cgroup.subtree_control").write_text("")
+    host.keeper.prepare(("shop",))
+    assert [(host.files.root / name / "cgroup.subtree_control").read_text() for name in ("", "shop", "shop/web")] == [
+        "+pids", "+pids", "",
+    ]  # fmt: skip
+    host.keeper.prepare(("none", "below"))
+
+
+def test_who_is_told_of_limits(host: Host) -> None:
+    """Of a task limit that is another, and of any limit that it may be above."""
+    seen: list[tuple[str, int]] = []
+    host.keeper.above = lambda number: seen.append(("above", number))
+    host.keeper.task_limit_set = lambda number: seen.append(("task limit", number))
+    identity = _number(host, WEB)
+    for asked, told in (
+        ({"task_limit": 5}, ["task limit", "above"]),
+        ({"task_limit": 5, "page_limit": 9}, ["above"]),
+        ({"task_limit": None}, ["task limit", "above"]),
+    ):
+        seen.clear()
+        host.keeper.change(WEB, asked)
+        assert seen == [(what, identity) for what in told]
+
+
+def test_what_the_kernel_counts_of_pages_and_memory(host: Host) -> None:
+    """A page limit that was hit has it looked at; who is killed for want of memory is told."""
+    seen: list[tuple[str, int]] = []
+    host.keeper.above = lambda number: seen.append(("above", number))
+    host.keeper.out_of_memory = lambda number: seen.append(("out of memory", number))
+    host.keeper.change(WEB, {"page_limit": 9})
+    seen.clear()
+    identity = _number(host, WEB)
+    (host.web / "memory.events").write_text("low 0\nhigh 2\nmax 1\noom_kill 1")
+    (host.web / "memory.events.local").write_text("low 0\nhigh 2\nmax 1")
+    until(lambda: seen, [("above", identity), ("out of memory", identity)])
+    assert [(kind, parts, details["limit"], details["limit_value"]) for kind, parts, details in host.told] == [
+        ("limit_hit", WEB, "pages", 9)
+    ]
+    assert host.state(WEB).hits.pages == 3
+
+
+def test_whose_hits_are_told(host: Host) -> None:
+    """Who has no limit of that kind counts them, and tells nothing; nor is anything told twice, or of a step back."""
+    seen: list[int] = []
+    host.keeper.change(WEB, {"page_limit": 9})
+    host.keeper.above = host.keeper.out_of_memory = seen.append
+    host.keeper.change(("shop",), {"task_limit": 9})
+    seen.clear()
+    identity = _number(host, WEB)
+    (host.web / "pids.events").write_text("max 7")
+    (host.web / "pids.events.local").write_text("max 7")
+    (host.files.root / "shop" / "memory.events").write_text("low 0\nhigh 2\nmax 1\noom_kill 0")
+    until(lambda: (host.state(WEB).hits.tasks, host.state(("shop",)).hits.pages), (7, 3))
+    host.keeper.refresh(identity)
+    host.keeper.refresh(12345)
+    (host.web / "pids.events").write_text("max 6")
+    host.keeper.refresh(identity)
+    assert host.state(WEB).hits.tasks == 7 and not host.told and not seen
+
+
+def test_hits_below_count_above(host: Host) -> None:
+    """Who is above it is looked at with it, though its own files are not watched."""
+    host.keeper.change(WEB, {"task_limit": 5})
+    (host.files.root / "shop" / "pids.events").write_text("max 9")
+    (host.web / "pids.events").write_text("max 7")
+    until(lambda: (host.state(WEB).hits.tasks, host.state(("shop",)).hits.tasks), (7, 9))
+
+
+def test_throttled_seconds_are_summed(host: Host) -> None:
+    """And kept; of one that is gone, or never had limits, nothing is."""
+    host.keeper.change(WEB, {"page_limit": 9})
+    host.keeper.add_throttled(_number(host, WEB), 1.5)
+    host.keeper.add_throttled(_number(host, WEB), 2.0)
+    host.keeper.add_throttled(12345, 1.0)
+    _restarted(host)
+    assert host.state(WEB).throttled_seconds == 3.5 and host.state(("shop",)).throttled_seconds == 0
+
+
+def test_the_last_of_one_that_is_gone(host: Host) -> None:
+    """With what the programs counted; its hits stay with those above, and its files are watched no more."""
+    host.files.make("shop/web", tasks=5)
+    host.keeper.change(WEB, {"task_limit": 4})
+    identity = _number(host, WEB)
+    watched = set(host.keeper._watcher._cgroups.values())
+    found = host.keeper.ended(identity, Hits(23, 29))
+    assert watched == {identity} and not host.keeper._watcher._cgroups
+    assert found and found.parts == WEB and found.kept.hits == found.kept.local_hits == Hits(24, 29)
+    assert host.state(("shop",)).hits == Hits(25, 29) and host.state(("shop",)).local_hits == Hits(0, 0)
+    assert host.keeper.ended(identity, Hits(1, 1)) is None and host.keeper.entry(identity) is None
+    assert host.state(("shop",)).hits == Hits(25, 29)
+
+
+def test_one_that_is_gone_without_hits(host: Host) -> None:
+    """Nothing is written above it; nor where that is gone too, or where it was the root."""
+    host.keeper.change(WEB, {"task_limit": 4})
+    before = dict(host.files.attributes)
+    assert host.keeper.ended(_number(host, WEB), Hits()) is not None
+    assert host.files.attributes == before
+    host.keeper.change((), {"task_limit": 4})
+    root = host.keeper.ended(_number(host, ()), Hits(1, 1))
+    assert root and root.parts == () and root.kept.hits == Hits(1, 1)
+    host.keeper.change(WEB, {"task_limit": 5})
+    identity = _number(host, WEB)
+    shutil.rmtree(host.files.root / "shop")
+    gone = host.keeper.ended(identity, Hits(1, 1))
+    assert gone and gone.kept.hits == Hits(1, 1)
+
+
+def test_limits_that_cannot_be_kept_on_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are not in force either: the next agent would not know of them."""
+    host.keeper.change(WEB, {"task_limit": 5})
+
+    def full(_directory: int, _key: str, _value: bytes | None) -> None:
+        raise Refused("ENOSPC", "the attribute has no room")
+
+    monkeypatch.setattr(attributes, "put", full)
+    with pytest.raises(Refused) as refused:
+        host.keeper.change(WEB, {"task_limit": 7})
+    message = "the attribute has no room: its limits cannot be kept on it, nothing was changed"
+    assert (refused.value.code, refused.value.message) == ("ENOSPC", message)
+    assert (host.web / "pids.max").read_text() == "5" and host.state(WEB).limits == Limits(5)
+
+
+@pytest.mark.parametrize(
+    "controllers, asked, hits",
+    [
+        ("pids memory", {"task_limit": 4, "page_limit": 299}, Hits(1, 1)),
+        ("pids memory", {"task_limit": 5, "page_limit": 300}, Hits(0, 0)),
+        ("pids memory", {"page_limit": 299, "dry_run": True}, Hits(0, 0)),
+        ("memory", {"task_limit": 4}, Hits(0, 0)),
+        ("pids", {"page_limit": 1}, Hits(0, 0)),
+    ],
+)
+def test_who_counts_a_limit_below_present_use(host: Host, controllers: str, asked: dict[str, Any], hits: Hits) -> None:
+    """The agent where the kernel holds it, which counts no such hit; else the programs do."""
+    host.source.denies_forks = True
+    host.files.make("shop/web", tasks=5, pages=300)
+    (host.web / "cgroup.controllers").write_text(controllers)
+    host.keeper.change(WEB, asked)
+    assert host.state(WEB).hits == host.state(WEB).local_hits == hits
+    assert host.state(()).hits == hits and host.state(()).local_hits == Hits(0, 0)
+
+
+def test_use_that_nobody_knows_is_not_above(host: Host) -> None:
+    """A page limit without the controller, of one that has no slot."""
+    host.source.denies_forks = True
+    (host.web / "cgroup.controllers").write_text("pids")
+    (host.web / "memory.current").unlink()
+    host.keeper.change(WEB, {"page_limit": 1})
+    assert not host.told and host.source.limited[-1] == (_number(host, WEB), None, 1)
+
+
+def test_the_container_that_a_folder_is(host: Host) -> None:
+    """By its path."""
+    assert host.keeper.parts_of(str(host.web)) == WEB and host.keeper.parts_of(str(host.files.root)) == ()

@@ -22,6 +22,7 @@ from containeragent.errors import Refused
 from containeragent.events.bus import Bus
 from containeragent.host import process
 from containeragent.host.process import Process
+from containeragent.subsystems.api import Task
 
 ROOT = Caller(uid=0, pid=os.getpid())
 USER = Caller(uid=60001, pid=os.getpid())
@@ -35,11 +36,13 @@ class Made:
         self.asked: list[tuple[Any, ...]] = []
         self.before_attach: Callable[[], None] = lambda: None
         self.bus = Bus()
+        self.task: Task | None = None  # as subsystems are told of it
         note = self.asked.append
 
         @contextlib.contextmanager
         def attaching(*arguments: Any) -> Iterator[None]:
             note(("attaching", *arguments[:2]))
+            self.task = arguments[2]
             self.before_attach()
             yield
 
@@ -202,6 +205,9 @@ def test_one_of_its_users(made: Made, monkeypatch: pytest.MonkeyPatch, sleeper: 
         assert made.attach(sleeper.pid, caller=USER) == [sleeper.pid]
     monkeypatch.setattr(process, "look_up", lambda _: Process(sleeper.pid, (60001,) * 3, False, False))
     assert made.attach(sleeper.pid, caller=ROOT) == [sleeper.pid]
+    monkeypatch.setattr(process, "look_up", lambda _: Process(sleeper.pid, (1, 2, 3), False, False))
+    made.attach(sleeper.pid)
+    assert made.task == Task(sleeper.pid, 1)
 
 
 def test_its_id_is_anothers_when_it_is_held(
@@ -257,3 +263,14 @@ def test_where_a_task_is() -> None:
 def test_a_task_as_events_name_it(tmp_path: Path) -> None:
     """Without a name when it has gone."""
     assert moving._task(2**30) == {"pid": 2**30, "comm": None}
+
+
+def test_it_ends_after_the_descriptor(
+    made: Made, monkeypatch: pytest.MonkeyPatch, sleeper: subprocess.Popen[bytes]
+) -> None:
+    """What was looked at since may be another: nobody is even asked."""
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(process, "look_up", lambda pid: Process(pid, (0,) * 3, False, False))
+    assert refused(lambda: made.attach(sleeper.pid)) == ("ESRCH", f"task {sleeper.pid} has ended meanwhile")
+    assert made.asked == []
