@@ -63,6 +63,18 @@ def test_times_are_of_the_epoch() -> None:
     assert second.born_at is None
 
 
+def test_one_that_is_being_written() -> None:
+    """It is there when its sequence is told, and then once."""
+    kernel = Kernel()
+    ends = kernel.ends()
+    kernel.ended()
+    kernel.ended()
+    kernel.state["ends"] = 1
+    assert [one.sequence for one in ends.new()] == [1]
+    kernel.state["ends"] = 2
+    assert [one.sequence for one in ends.new()] == [2]
+
+
 def test_the_newest_are_kept() -> None:
     """Who comes too late misses the oldest; the others never push ours out."""
     kernel = Kernel()
@@ -128,7 +140,10 @@ def test_as_columns() -> None:
     last = last_snapshot(ends, health())
     assert last.cgroup_ids == (7, 8) and last.forks.tolist() == [23, 0] and last.peak_pages.tolist() == [0, 50]
     assert last.total["anon"].tolist() == [1, UNKNOWN] and last.local["anon"].tolist() == [1, 1]
-    assert last.total["tasks"].tolist() == [0, 0] and last.total["active"].tolist() == [UNKNOWN] * 2
+    assert (
+        last.total["tasks"].tolist() == last.local["tasks"].tolist() == [0, 0]
+        and last.total["active"].tolist() == [UNKNOWN] * 2
+    )
     assert len(last_snapshot([], health())) == 0
 
 

@@ -110,6 +110,19 @@ def test_zero_is_the_caller(made: Made) -> None:
     assert made.attach(0) == [os.getpid()] and made.written() == [(("web",), os.getpid())]
 
 
+def test_a_name_of_odd_bytes(made: Made) -> None:
+    """Any process can give itself one."""
+    own = Path("/proc/self/comm")
+    before = own.read_bytes()
+    try:
+        own.write_bytes(b"\xffodd")
+        made.attach(0)
+    finally:
+        own.write_bytes(before.strip())
+    (event,) = made.bus.recent(lambda _: True)
+    assert event.details["task"] == {"pid": os.getpid(), "comm": "\\xffodd"}
+
+
 @pytest.mark.parametrize(
     ("cgroup", "allowed"), [("/elsewhere", True), ("/c", True), ("/c/web", True), ("/c/db", False), ("/c/web/x", False)]
 )
