@@ -28,6 +28,7 @@ class Host:
     def __init__(self) -> None:
         self.answers: list[bool | Exception] = []
         self.done: list[tuple[str, float]] = []
+        self.told: list[tuple[Any, ...]] = []
         self.hear: Callable[[list[LimitHit]], None] = lambda _: None
         self.looked = threading.Semaphore(0)
         self.hits = AgentHits(cast(Source, self), cast(Keeper, self), cast(Excess, self))
@@ -42,10 +43,11 @@ class Host:
     def above(self, cgroup_id: int) -> None:
         self.done.append(("above", time.monotonic()))
 
-    def entry(self, cgroup_id: int) -> Entry:
-        return Entry(("web",), Modes("agent", "agent"))
+    def entry(self, cgroup_id: int) -> Entry | None:
+        return Entry(("web",), Modes("agent", "agent")) if cgroup_id == WEB else None
 
-    def hit(self, *_: Any) -> None:
+    def hit(self, *told: Any) -> None:
+        self.told.append(told)
         self.done.append(("hit", time.monotonic()))
 
     def end(self, cgroup_id: int) -> bool:
@@ -101,6 +103,7 @@ def test_other_causes_are_looked_at_later(host: Host, cause: Cause) -> None:
     """One notice may tell of several hits: with its own cause."""
     host.hear([hit(Limit.TASKS, cause)])
     wait_for(host, 1)
+    assert len(host.told) == (cause is Cause.DENIED)  # of what is set below present use, who sets it tells
 
 
 def test_a_page_limit_ends_no_tasks(host: Host) -> None:
@@ -135,3 +138,32 @@ def test_one_that_is_gone_has_nothing_told(host: Host) -> None:
     assert host.hits._told == {}
     host.hear([hit(Limit.TASKS, Cause.DENIED), hit(Limit.PAGES, Cause.CROSSED)])
     assert len(host.times("hit")) == 4
+
+
+def test_what_is_told(host: Host) -> None:
+    """With the task that was at work, where it is known; of who never had limits, nothing."""
+    host.hear([hit(Limit.TASKS, Cause.CROSSED), LimitHit(WEB, Limit.PAGES, Cause.CROSSED, 9, 8, None)])
+    host.hear([LimitHit(WEB + 1, Limit.PAGES, Cause.CROSSED, 9, 8, None)])
+    assert host.told == [
+        (("web",), "tasks", 6, 5, {"pid": 7, "comm": "bomb"}),
+        (("web",), "pages", 9, 8, None),
+    ]  # fmt: skip
+
+
+def test_a_storm_is_told_now_and_then(host: Host) -> None:
+    """Once in AGAIN_SECONDS."""
+    for _ in range(9):
+        host.hear([hit(Limit.TASKS, Cause.CROSSED)])
+    assert len(host.told) == 1
+    time.sleep(AGAIN_SECONDS)
+    host.hear([hit(Limit.TASKS, Cause.CROSSED)])
+    assert len(host.told) == 2
+
+
+def test_nothing_is_done_while_nothing_happens(host: Host) -> None:
+    """It waits, also when everything is settled."""
+    host.hear([hit(Limit.TASKS, Cause.CROSSED)])
+    wait_for(host, 2)
+    before = time.process_time()
+    time.sleep(0.4)
+    assert time.process_time() - before < 0.2

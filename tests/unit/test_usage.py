@@ -58,6 +58,7 @@ def test_hits_of_a_controller_that_vanished() -> None:
     """Fewer of one kind is enough; as many, or unknown ones, are not fewer."""
     now = Hits(3, 5)
     assert fewer(Hits(2, 9), now) and fewer(Hits(9, 4), now) and fewer(Hits(None, 9), now) and fewer(Hits(9, None), now)
+    assert fewer(Hits(None, 9), Hits(1, 5)) and fewer(Hits(9, None), Hits(3, 1))
     assert not fewer(now, now) and not fewer(Hits(4, 6), now) and not fewer(Hits(0, 0), Hits(None, None))
 
 
@@ -74,6 +75,7 @@ def test_whose_limit_was_hit(limit: str) -> None:
     assert more(counts(3, None), counts(4, None), limit) and not more(counts(3, None), counts(3, None), limit)
     assert more(counts(3, None), counts(4, 7), limit) and not more(counts(3, None), counts(3, 7), limit)
     assert more(counts(3, 7), counts(4, None), limit) and not more(counts(3, 7), counts(3, None), limit)
+    assert not more(counts(0, None), counts(None, None), limit)
     assert more(counts(None, None), counts(1, None), limit) and not more(counts(1, None), counts(None, None), limit)
 
 
@@ -97,6 +99,8 @@ def test_what_went_with_a_controller(
     kept = with_lost(Kept(Limits(5), Hits(1, 2), Hits(3, 4)), entry, Modes(*after))
     assert kept.hits == Hits(1 + 70 * lost[0], 2 + 500 * lost[1])
     assert kept.local_hits == Hits(3 + 7 * lost[0], 4) and kept.limits == Limits(5)
+    unknown = Entry(("web",), Modes(*before), counts=Counts(Hits(None, None), Hits(None, None)))
+    assert with_lost(Kept(hits=Hits(1, 2)), unknown, Modes(*after)) == Kept(hits=Hits(1, 2))
 
 
 def test_who_is_spared() -> None:
