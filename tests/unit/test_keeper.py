@@ -326,6 +326,16 @@ def test_whose_hits_are_told(host: Host) -> None:
     assert host.state(WEB).hits.tasks == 7 and not host.told and not seen
 
 
+def test_a_refresh_waits_for_nobody(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel has counted is there at once."""
+    monkeypatch.setattr(host.keeper._watcher, "watch", lambda *_: None)
+    host.keeper.change(WEB, {"task_limit": 5})
+    (host.web / "pids.events").write_text("max 7")
+    assert host.state(WEB).hits.tasks == 0
+    host.keeper.refresh(_number(host, WEB))
+    assert host.state(WEB).hits.tasks == 7
+
+
 def test_hits_below_count_above(host: Host) -> None:
     """Who is above it is looked at with it, though its own files are not watched."""
     host.keeper.change(WEB, {"task_limit": 5})

@@ -109,8 +109,7 @@ class Keeper:
 
     def refresh(self, cgroup_id: int) -> None:
         """Take in what the kernel has counted by now."""
-        if cgroup_id in self._entries:
-            self._recount({cgroup_id})
+        self._recount({cgroup_id})
 
     def ended(self, cgroup_id: int, hits: Hits) -> Entry | None:
         """The last of a container that is gone. Hits that the programs counted stay with the one that it was in."""
