@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-test run test check lint units docs format test-vm vm vm-shell bench chaos soak \
+.PHONY: help setup setup-dev setup-test run test check lint units docs format test-vm vm vm-shell bench chaos soak soak-vm \
 	install uninstall lock clean
 
 PYTHON := .venv/bin/python
@@ -84,6 +84,10 @@ chaos: setup-dev ## kill the agent, and who replaces programs, in storms: CHAOS=
 
 soak: setup-dev ## 2 000 containers come and go in 20 minutes: SOAK=SECONDS:CONTAINERS (as root)
 	CONTAINERAGENT_SOAK=$(SOAK) $(PYTHON) -m pytest -q -s tests/e2e/test_soak.py
+
+soak-vm: setup-test ## the same in an emulated guest: make soak-vm KERNEL=6.1 (as root, an hour)
+	$(PYTHON) -m tests.vm run --kernel $(KERNEL) --timeout 7200 -- \
+		env CONTAINERAGENT_SOAK=$(SOAK) python -m pytest -q -s tests/e2e/test_soak.py
 
 install: setup ## install under PREFIX (/usr/local) with systemd units; with DESTDIR, for a package (as root)
 	@PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) deploy/install.sh install

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,26 @@ def inside(cgroup: Path, line: Sequence[str], **more: Any) -> Iterator[subproces
         yield process
 
 
-def _is_in(cgroup: Path, pid: int) -> bool:
+@contextlib.contextmanager
+def forked_inside(cgroup: Path, work: Callable[[], None]) -> Iterator[ForkProcess]:
+    """A fork of this process that enters a cgroup, then works."""
+    process = get_context("fork").Process(target=_enter_and_work, args=(cgroup, work))
+    process.start()
+    try:
+        until(lambda: process.exitcode is not None or _is_in(cgroup, process.pid), bool, "the process in its cgroup")
+        yield process
+    finally:
+        process.kill()
+        process.join(PATIENCE_SECONDS)
+        process.close()
+
+
+def _enter_and_work(cgroup: Path, work: Callable[[], None]) -> None:
+    (cgroup / PROCS).write_text("0")
+    work()
+
+
+def _is_in(cgroup: Path, pid: int | None) -> bool:
     return str(pid) in (cgroup / PROCS).read_text().split()
 
 
