@@ -98,25 +98,27 @@ RAW_TRACEPOINT_PROBE(mm_page_alloc)
 	return 0;
 }
 
+/*
+ * While programs are replaced there are two versions of this program, and an interrupt that the one is left out of is
+ * counted by the other: perhaps on this row, between a column's reading and its writing. So it is told by `freeing`.
+ */
 static __always_inline void uncount_freed(u32 word, u64 pages)
 {
 	struct row *row = row_of(word);
 	if (!row)
 		return;
-	s64 old;
-	if (!(word & OWNER_TYPE)) {
-		adjust(word, -(s64)pages);
+	volatile s64 *freeing = &row->freeing;
+	if (!(word & OWNER_TYPE) || *freeing) {
+		take_and_publish(word, pages);
 		return;
 	}
-	if (word & OWNER_ANON) {
-		old = row->free_anon;
-		row->free_anon = old + pages;
-	} else {
-		old = row->free_file;
-		row->free_file = old + pages;
-		if (word & OWNER_SHMEM)
-			row->free_shmem += pages;
-	}
+	*freeing = 1;
+	volatile s64 *column = word & OWNER_ANON ? &row->free_anon : &row->free_file;
+	s64 old = *column;
+	*column = old + pages;
+	if (word & OWNER_SHMEM)
+		*(volatile s64 *)&row->free_shmem += pages;
+	*freeing = 0;
 	publish_column(word & SLOT_MASK, old, old + pages, -1);
 }
 

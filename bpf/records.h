@@ -9,7 +9,7 @@
  * CPUS      number of possible CPUs
  * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
  */
-#define LAYOUT 6
+#define LAYOUT 7
 
 #define SLOT_NONE 0 /* an owner word of an untracked page */
 #define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */
@@ -38,8 +38,9 @@ struct block {
 
 /*
  * One row a CPU and slot. Every column is written by one program only, and a program never interrupts itself on a CPU,
- * so plain additions lose nothing even when an interrupt frees pages. The adjust_ columns are shared by the
- * rare programs and take atomic additions. What columns mean in each engine:
+ * so plain additions lose nothing even when an interrupt frees pages (`freeing` is for programs that are being
+ * replaced). The adjust_ columns are shared by the rare programs and take atomic additions. What columns mean in each
+ * engine:
  */
 struct row {
 	s64 alloc_anon;	   /* mm_page_alloc, NR_ANON_MAPPED: + anon */
@@ -49,15 +50,15 @@ struct row {
 	s64 add_from_anon; /* mm_filemap_add_to_page_cache: anon that became file */
 	s64 delete_file;   /* mm_filemap_delete_from_page_cache, NR_FILE_PAGES: - file, shmem among them */
 	s64 free_shmem;	   /* mm_page_free: - shmem */
-	s64 delete_shmem;  /* mm_filemap_delete_from_page_cache: - shmem */
+	s64 freeing;	   /* 1 while mm_page_free is at work on this row: pages.c */
 	s64 adjust_anon;   /* tmpfs, migration, collapse, seeding, inheritance, repair */
 	s64 adjust_file;
 	s64 adjust_shmem;
 	s64 adjust_mapped;
-	s64 shmem;     /* NR_SHMEM */
-	s64 mapped;    /* NR_FILE_MAPPED */
-	s64 inherited; /* slots whose heir this one was */
-	s64 spare;
+	s64 shmem;	  /* NR_SHMEM */
+	s64 mapped;	  /* NR_FILE_MAPPED */
+	s64 inherited;	  /* slots whose heir this one was */
+	s64 delete_shmem; /* mm_filemap_delete_from_page_cache: - shmem */
 };
 
 /*

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LAYOUT = 6
+LAYOUT = 7
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
 SLOT_MASK = 0xFFFF  # of an owner word
@@ -23,7 +23,7 @@ ROW = np.dtype(
         ("add_from_anon", "i8"),
         ("delete_file", "i8"),
         ("free_shmem", "i8"),
-        ("delete_shmem", "i8"),
+        ("freeing", "i8"),
         ("adjust_anon", "i8"),
         ("adjust_file", "i8"),
         ("adjust_shmem", "i8"),
@@ -31,7 +31,7 @@ ROW = np.dtype(
         ("shmem", "i8"),
         ("mapped", "i8"),
         ("inherited", "i8"),
-        ("spare", "i8"),
+        ("delete_shmem", "i8"),
     ]
 )
 
