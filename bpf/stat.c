@@ -13,7 +13,7 @@
 
 /*
  * While programs are replaced both versions are called for each event, and only the one whose turn it is on that CPU
- * counts it (agent/containeragent/loader/turn.py).
+ * counts it (agent/containeragent/turn.py).
  */
 KEPT_TABLE("array", u32, u32, turns, CPUS, 0);
 

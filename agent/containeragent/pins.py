@@ -18,10 +18,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from containeragent import libbpf, stamp as stamps
+from containeragent import libbpf, stamp as stamps, turn
 from containeragent.errors import HostRefused, Refused
 from containeragent.host import cpus
-from containeragent.loader import turn
 
 KINDS = ("maps", "programs", "links")
 _READY = "ready-"

@@ -198,8 +198,8 @@ def test_replace_keeps_what_was_counted(own: Counting, make_container: MakeConta
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from containeragent import libbpf, pins
-from containeragent.loader import load, turn
+from containeragent import libbpf, pins, turn
+from containeragent.loader import load
 kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 def after(times, call):
     def wrapper(*arguments):

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from containeragent import libbpf
+from containeragent import libbpf, turn
 from containeragent.errors import Refused
-from containeragent.loader import turn
 from containeragent.pins import KINDS, Pins
 
 OBJECTS = {"maps": {"rows": 3, "stamp": 4}, "programs": {"fork": 5}, "links": {"fork": 6}}

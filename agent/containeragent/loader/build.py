@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from containeragent import __version__, libbpf
+from containeragent import __version__, libbpf, turn
 from containeragent.errors import HostRefused, Refused
 from containeragent.host import cpus
 from containeragent.host.btf import Btf
-from containeragent.loader import denial, frames, kernel_layout, seed, sources, turn
+from containeragent.loader import denial, frames, kernel_layout, seed, sources
 from containeragent.loader.compiler import Module
 from containeragent.loader.engines import Engine
 from containeragent.stamp import Stamp

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from containeragent import libbpf, tasks
+from containeragent import libbpf, tasks, turn
 from containeragent.counters.maps import CounterMaps
 from containeragent.errors import HostRefused, Refused
 from containeragent.host import cgroup2, mounts
 from containeragent.host.btf import Btf
 from containeragent.libbpf import Runnable
-from containeragent.loader import adopt, build, denial, engines, replacing, seed, turn
+from containeragent.loader import adopt, build, denial, engines, replacing, seed
 from containeragent.loader.build import Kept, of_this_host
 from containeragent.loader.compiler import ITERATOR_PREFIX, Module, plain_name
 from containeragent.loader.engines import Engine

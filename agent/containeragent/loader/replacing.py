@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from containeragent import turn
 from containeragent.errors import Refused
-from containeragent.loader import engines, sources, turn
+from containeragent.loader import engines, sources
 from containeragent.loader.build import Kept
 from containeragent.loader.engines import Engine
 from containeragent.pins import Pins
