@@ -138,6 +138,23 @@ def test_what_no_notice_told_of(made: Made) -> None:
     assert made.limits.untold() == []
 
 
+def test_all_of_one_that_no_notice_told_of(made: Made) -> None:
+    """Every flag is looked at."""
+    made.limits.set(100 + CHILD, 7, 7)
+    for limit in Limit:
+        made.hit(CHILD, limit)
+    assert [hit.limit for hit in made.limits.untold()] == list(Limit)
+
+
+def test_a_slot_without_limits(made: Made) -> None:
+    """Whatever is left in it, also of the root of all cgroups, whose id is 1."""
+    made.maps.enter(13, 0, 0)
+    made.maps.slots[13]["cgroup_id"] = 1
+    for slot in (12, 13):
+        made.hit(slot, Limit.TASKS)
+        assert made.told(slot) == []
+
+
 def test_a_slot_that_another_has_by_now(made: Made) -> None:
     """Its hits are nobody's whose limits are known, and it is not armed for who had it."""
     made.limits.set(100 + CHILD, 7, 7)

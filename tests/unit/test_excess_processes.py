@@ -94,6 +94,18 @@ def test_nobody_is_ended(made: Made, most: int | None, mode: str) -> None:
     assert made.excess.end(WEB) is True
 
 
+def test_what_they_leave_is_cleaned_up(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, when somebody was ended."""
+    cleaned: list[Any] = []
+    monkeypatch.setattr(excess, "clean_up", lambda _, parts: cleaned.append(parts))
+    made.limit(4)
+    made.excess.end(WEB)
+    assert not cleaned
+    made.limit(2)
+    made.excess.end(WEB)
+    assert cleaned == [("web",)]
+
+
 def test_one_alone_needs_no_standstill(made: Made) -> None:
     """It is ended at once."""
     made.limit(3)

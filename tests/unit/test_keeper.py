@@ -368,6 +368,16 @@ def test_the_last_of_one_that_is_gone(host: Host) -> None:
     assert host.state(("shop",)).hits == Hits(25, 29)
 
 
+def test_hits_stay_with_the_next_above(host: Host) -> None:
+    """And with those only that it was in: each has its own."""
+    below = (*WEB, "db")
+    host.files.make("shop/web/db")
+    host.keeper.change(below, {"task_limit": 4})
+    host.keeper.ended(_number(host, below), Hits(3, 5))
+    kept = {entry.parts: entry.kept.hits for entry in host.keeper.entries().values()}
+    assert kept == {WEB: Hits(3, 5), ("shop",): Hits(), (): Hits()}
+
+
 def test_one_that_is_gone_without_hits(host: Host) -> None:
     """Nothing is written above it; nor where that is gone too, or where it was the root."""
     host.keeper.change(WEB, {"task_limit": 4})
@@ -375,7 +385,9 @@ def test_one_that_is_gone_without_hits(host: Host) -> None:
     assert host.keeper.ended(_number(host, WEB), Hits()) is not None
     assert host.files.attributes == before
     host.keeper.change((), {"task_limit": 4})
+    before = dict(host.files.attributes)
     root = host.keeper.ended(_number(host, ()), Hits(1, 1))
+    assert host.files.attributes == before and host.keeper.entry(_number(host, ())) is None
     assert root and root.parts == () and root.kept.hits == Hits(1, 1)
     host.keeper.change(WEB, {"task_limit": 5})
     identity = _number(host, WEB)

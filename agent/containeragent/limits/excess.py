@@ -45,11 +45,8 @@ class Excess:
         if entry is None or limit is None or entry.modes.tasks != AGENT:
             return True
         self._source.rearm(cgroup_id)
-        tasks, known = self._tree.tasks(entry.parts), _Known(entry.kept.spared)
-        if len(tasks) <= known.most(tasks, limit):
-            return True
         with contextlib.ExitStack() as frozen:
-            ended, settled = self._end_newest(entry.parts, limit, known, frozen)
+            ended, settled = self._end_newest(entry.parts, limit, _Known(entry.kept.spared), frozen)
         if ended:
             self._say(cgroup_id, entry.parts, ended, limit)
             clean_up(self._tree, entry.parts)
