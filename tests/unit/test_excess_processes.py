@@ -137,6 +137,19 @@ def test_a_storm_is_told_once_a_second(made: Made) -> None:
     assert made.excess._unsaid == {}
 
 
+@pytest.mark.parametrize(
+    "threads, leader, found", [(1, None, (5, 7)), (2, 3, (5, 3)), (3, 3, (5, 3)), (2, None, None), (None, 3, None)]
+)
+def test_whose_task_it_is(
+    monkeypatch: pytest.MonkeyPatch, threads: int | None, leader: int | None, found: tuple[int, int] | None
+) -> None:
+    """One alone in its process is the process; of others it is looked up; what has ended meanwhile is nobody's."""
+    age = None if threads is None else SimpleNamespace(started_ticks=5, threads=threads)
+    monkeypatch.setattr(process, "age", lambda _: age)
+    monkeypatch.setattr(process, "leader", lambda _: leader)
+    assert excess._age_and_process(7) == found
+
+
 def test_some_that_do_not_end(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait for a device, say: it is not settled, and all go on."""
     monkeypatch.setattr(excess, "end_processes", lambda *_: None)

@@ -336,6 +336,21 @@ def test_a_refresh_waits_for_nobody(host: Host, monkeypatch: pytest.MonkeyPatch)
     assert host.state(WEB).hits.tasks == 7
 
 
+def test_who_is_above_is_remembered(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them, once: hits that are not told yet will be."""
+    monkeypatch.setattr(host.keeper._watcher, "watch", lambda *_: None)
+    host.files.make("zoo")
+    host.keeper.change(("zoo",), {"task_limit": 5})
+    host.keeper.change(WEB, {"task_limit": 5})
+    assert {entry.parts for entry in host.keeper.entries().values()} == {(), ("zoo",), ("shop",), WEB}
+    host.keeper.change(("shop",), {"task_limit": 9})
+    for file in ("pids.events", "pids.events.local"):
+        (host.files.root / "shop" / file).write_text("max 7")
+    host.keeper.change(WEB, {"task_limit": 6})
+    host.keeper.refresh(_number(host, ("shop",)))
+    assert [(kind, parts) for kind, parts, _ in host.told] == [("limit_hit", ("shop",))]
+
+
 def test_hits_below_count_above(host: Host) -> None:
     """Who is above it is looked at with it, though its own files are not watched."""
     host.keeper.change(WEB, {"task_limit": 5})
