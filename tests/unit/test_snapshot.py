@@ -243,3 +243,18 @@ def test_what_is_from_looks(maps: FakeMaps, knows_mapped: bool) -> None:
     found = Reader(cast(CounterMaps, maps), knows_mapped).take()
     assert ("mapped" in found.from_look) is not knows_mapped
     assert {"active", "files"} <= set(found.from_look)
+
+
+def test_some_alone(maps: FakeMaps) -> None:
+    """In the order that was asked for; of all nothing is copied, and of none every column is empty."""
+    for slot in (1, PARENT, CHILD):
+        _count(maps, slot, slot, 10 * slot, 100 * slot)
+        maps.groups[slot]["forks"] = slot
+    taken = maps.reader().take()
+    assert taken.only(range(3)) is taken
+    some = taken.only([2, 0])
+    assert some.cgroup_ids == (100 + CHILD, 101) and len(some) == 2 and some.reading(100 + PARENT) is None
+    assert [some.reading(number) for number in some.cgroup_ids] == [taken.reading(number) for number in some.cgroup_ids]
+    none = taken.only([])
+    columns = [*none.total.values(), *none.local.values(), none.forks, none.partial, none.born_ns]
+    assert len(none) == 0 and not none.index and {len(column) for column in columns} == {0}
