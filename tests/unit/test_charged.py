@@ -241,7 +241,7 @@ def test_found(kernel: Kernel) -> None:
             assert ctypes.string_at(kernel.addresses[0], 1) == b"x"
         assert kernel.addresses[0] not in _maps()
         kernel.found = 0
-        with pytest.raises(Refused, match="^the kernel does not show") as refused, kernel.files.found(file.fileno()):
+        with pytest.raises(Refused, match=r"^the kernel does not show") as refused, kernel.files.found(file.fileno()):
             pass
         assert refused.value.code == "EIO" and kernel.addresses[1] not in _maps()
 

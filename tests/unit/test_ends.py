@@ -104,6 +104,8 @@ def test_a_reason_stays_with_the_record() -> None:
     (found,) = ends.new()
     ends.explain(found, "é" * 40)
     assert kernel.ends().new()[0].reason == "é" * 31
+    ends.explain(found, "x" * 80)
+    assert kernel.ends().new()[0].reason == "x" * 63
     for _ in range(ENDS):
         kernel.ended()
     ends.explain(found, "late")

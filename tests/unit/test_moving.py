@@ -219,6 +219,7 @@ def test_one_of_its_users(made: Made, monkeypatch: pytest.MonkeyPatch, sleeper: 
     monkeypatch.setattr(process, "look_up", lambda _: Process(sleeper.pid, (60001,) * 3, False, False))
     assert made.attach(sleeper.pid, caller=ROOT) == [sleeper.pid]
     monkeypatch.setattr(process, "look_up", lambda _: Process(sleeper.pid, (1, 2, 3), False, False))
+    assert "belongs to user 1;" in refused(lambda: made.attach(sleeper.pid, caller=USER))[1]
     made.attach(sleeper.pid)
     assert made.task == Task(sleeper.pid, 1)
 

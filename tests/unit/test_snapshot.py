@@ -88,7 +88,7 @@ def test_what_pages_become() -> None:
     row["shmem"], row["mapped"], row["adjust_mapped"] = 40, 5, -2
     anon, file, shmem, mapped = page_columns(rows, np.array([3]))
     assert (anon[0], file[0], shmem[0]) == (100 - 10 - 30 - 4, 7 + 30 - 2 - 5 + 6, 40 + 12 - 1 - 2)
-    assert mapped[0] == 5 - 2
+    assert mapped[0] == 5 - 2 and {column.dtype for column in (anon, file, shmem, mapped)} == {np.dtype(np.int64)}
 
 
 def _count(maps: FakeMaps, slot: int, tasks: int, anon: int, file: int) -> None:
