@@ -47,7 +47,7 @@ class Kernel:
         self.walks: list[tuple[int, int, int, int] | None] = []
         self.walked: list[tuple[int, ...]] = []
         self.addresses: list[int] = []
-        patch.setattr(libbpf, "map_memory", lambda descriptor, writable: memoryview(self.memory[descriptor]).cast("B"))
+        patch.setattr(libbpf, "map_memory", self._map)
         patch.setattr(libbpf, "map_lookup", lambda _, key, __: self.entries.get(key))
         patch.setattr(libbpf, "map_keys", lambda *_: [*self.entries, *list(self.entries)[:1], b"gone meanwhile!!"])
         patch.setattr(libbpf, "map_update", self._update)
@@ -58,6 +58,13 @@ class Kernel:
         maps = {"files": 1, "file_filter": 2, "mapped_file": 3, "file_walk": 4}
         descriptors = {"maps": maps, "programs": {"walk_file": 5, "task_vma": 6}}
         self.files = ChargedFiles(cast(CounterMaps, self.maps), descriptors, in_two_steps)
+
+    def _map(self, descriptor: int, *, writable: bool) -> memoryview:
+        """Whole pages; `memory` has what is wanted of them."""
+        wanted, whole = self.memory[descriptor], np.zeros(1 << 14, np.uint8)
+        self.memory[descriptor] = whole[: wanted.nbytes].view(wanted.dtype)
+        whole.flags.writeable = writable
+        return memoryview(cast(Any, whole))
 
     def _update(self, descriptor: int, key: bytes, value: bytes) -> None:
         if len(self.entries) >= self.room:

@@ -25,8 +25,10 @@ class Kernel:
         self.asked: list[tuple[int, int, int]] = []
         self.cpus: list[set[int]] = []
         self.allowed = {0, 2, 5}
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: self.allowed)
-        monkeypatch.setattr(os, "sched_setaffinity", lambda _, cpus: self.cpus.append(set(cpus)))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda task: set() if task else self.allowed)
+        monkeypatch.setattr(
+            os, "sched_setaffinity", lambda task, cpus: self.cpus.append({*cpus, *([-1] if task else [])})
+        )
         self.settler = Settler()
         self.settler._libc = cast(Any, SimpleNamespace(madvise=self._madvise))
 
@@ -96,5 +98,7 @@ def test_which_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_this_kernel() -> None:
     """Whatever it knows, nothing is left different."""
     before = os.sched_getaffinity(0)
-    Settler().settle()
+    settler = Settler()
+    settler.settle()
     assert os.sched_getaffinity(0) == before
+    assert not settler._advise(9999) and ctypes.get_errno() == errno.EINVAL

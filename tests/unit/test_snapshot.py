@@ -118,7 +118,10 @@ def test_peaks_are_never_below_the_present(maps: FakeMaps) -> None:
     _count(maps, CHILD, 5, 90, 10)
     maps.groups[CHILD]["tasks_peak"], maps.groups[CHILD]["pages_peak"] = 4, 64
     maps.groups[PARENT]["tasks_peak"], maps.groups[PARENT]["pages_peak"] = 50, 6400
+    maps.enter(9, 1, 1)
     taken = maps.reader().take()
+    new = taken.reading(109)
+    assert new and (new.peak_tasks, new.peak_pages) == (0, 0)
     child, parent = taken.reading(100 + CHILD), taken.reading(100 + PARENT)
     assert child and (child.peak_tasks, child.peak_pages) == (5, 100)
     assert parent and (parent.peak_tasks, parent.peak_pages) == (50, 6400)
@@ -229,6 +232,16 @@ def test_the_highest_of_one_that_is_gone(maps: FakeMaps) -> None:
     assert reader.highest_pages(CHILD, 999) == reader.highest_pages(GONE, 100 + GONE) == 0
 
 
+def test_the_highest_of_large_numbers(maps: FakeMaps) -> None:
+    """Ids and pages have 64 bits."""
+    maps.slots["cgroup_id"][CHILD] = (1 << 60) + 1
+    maps.rows["alloc_anon"][0, CHILD] = (1 << 54) + 1
+    reader = maps.reader()
+    taken = reader.take().reading((1 << 60) + 1)
+    assert taken and taken.peak_pages == reader.highest_pages(CHILD, (1 << 60) + 1) == (1 << 54) + 1
+    assert reader.highest_pages(CHILD, 1 << 60) == 0
+
+
 def test_when_a_cgroup_was_made(maps: FakeMaps) -> None:
     """Unknown of those that were there before the load."""
     maps.slots["born_ns"][CHILD] = 1 << 40
@@ -240,9 +253,12 @@ def test_when_a_cgroup_was_made(maps: FakeMaps) -> None:
 @pytest.mark.parametrize("knows_mapped", [False, True])
 def test_what_is_from_looks(maps: FakeMaps, knows_mapped: bool) -> None:
     """Mapped pages only where the programs do not count them."""
+    maps.rows["mapped"][0, CHILD] = 23
     found = Reader(cast(CounterMaps, maps), knows_mapped).take()
     assert ("mapped" in found.from_look) is not knows_mapped
     assert {"active", "files"} <= set(found.from_look)
+    child = found.reading(100 + CHILD)
+    assert child and child.total["mapped"] == child.local["mapped"] == (23 if knows_mapped else None)
 
 
 def test_some_alone(maps: FakeMaps) -> None:

@@ -159,11 +159,10 @@ class Keeper:
 
     def _recount(self, cgroup_ids: set[int]) -> None:
         """Of these containers and those that they are in."""
-        for cgroup_id in cgroup_ids:
-            entry = self._entries.get(cgroup_id)
-            for length in range(len(entry.parts), -1, -1) if entry else ():
+        for entry in filter(None, map(self._entries.get, cgroup_ids)):
+            for length in range(len(entry.parts), -1, -1):
                 with contextlib.suppress(Refused):  # it is gone
-                    self._recount_one(entry.parts[:length] if entry else ())
+                    self._recount_one(entry.parts[:length])
 
     def _recount_one(self, parts: Parts) -> None:
         identity = self._tree.identity(parts)
