@@ -172,7 +172,8 @@ def calculated(number_of_cpus: int, ram_bytes: int, slots: int, tasks: int) -> d
         "rows": number_of_cpus * slots * records.ROW.itemsize,
         "groups, limits, slots": slots * (records.GROUP.itemsize + records.LIMIT.itemsize + records.SLOT.itemsize),
         "task_slots": tasks * (16 + entry),
-        "id_slots": slots * 4 * 16 + slots * entry,
+        "id_slots": slots * 2 * 16 + slots * entry,
+        "moves, taken": 2 * max(8192, number_of_cpus * 1024) * 88,
     }
 
 

@@ -35,7 +35,7 @@ KEPT_TABLE("array", u32, struct state, state, 1, MMAPABLE);
 KEPT_TABLE("array", u32, struct block, owners, BLOCKS, MMAPABLE); /* key: page frame number >> 9 */
 
 /* The authority on cgroup id -> slot, and a direct-mapped cache of it: bits 63..16 of the id, then the slot. */
-KEPT_TABLE("hash", u64, u32, id_slots, SLOTS * 4, NO_PREALLOC);
+KEPT_TABLE("hash", u64, u32, id_slots, SLOTS * 2, NO_PREALLOC); /* room for as many that share a slot */
 KEPT_TABLE("array", u32, u64, id_cache, 65536, 0);
 KEPT_QUEUE(free_slots, u32, SLOTS); /* oldest first, so that a late event meets a slot that is still empty */
 
@@ -44,7 +44,7 @@ KEPT_TABLE("hash", u64, u64, task_slots, TASKS, NO_PREALLOC);
 #define TASK_FORKED (1ull << 32)
 
 /* Tasks that may start under a limit and have not yet, by task_struct address: the slot that they are reserved in. */
-KEPT_TABLE("hash", u64, u64, starting, 16384, 0);
+KEPT_TABLE("hash", u64, u64, starting, 16384, NO_PREALLOC);
 
 /* The owner words that the loader seeds a block with, or expects there. */
 KEPT_TABLE("array", u32, struct block, seed_words, 1, MMAPABLE);

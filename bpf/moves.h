@@ -5,8 +5,14 @@ struct move_key {
 	u64 mapping; /* address_space or anon_vma */
 	u64 index;
 };
-KEPT_TABLE("lru_hash", struct move_key, u64, moves, 8192, 0);  /* evicts only what was never finished */
-KEPT_TABLE("lru_hash", struct move_key, u64, taken, 16384, 0); /* the same of page cache that nobody maps */
+
+/*
+ * So many that only what was never finished is evicted: a CPU may be at 512 pages at once (NR_MAX_BATCHED_MIGRATION of
+ * mm/migrate.c), and keeps up to 128 free entries to itself (LOCAL_FREE_TARGET of kernel/bpf/bpf_lru_list.h).
+ */
+#define MOVING (CPUS > 8 ? CPUS * 1024 : 8192)
+KEPT_TABLE("lru_hash", struct move_key, u64, moves, MOVING, 0);
+KEPT_TABLE("lru_hash", struct move_key, u64, taken, MOVING, 0); /* the same of page cache that nobody maps */
 
 /* What the page of a frame is of: before and after a move the same. */
 static __always_inline struct move_key move_key_of(u64 frame)
