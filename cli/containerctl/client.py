@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests to the agent go in, JSON answers come out; what is refused or goes wrong on the way becomes a Failure."""
 
-import http.client
 import json
 import os
 import socket
@@ -11,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from containerctl.plain_http import HTTPConnection, HTTPException, IncompleteRead
 from containerctl.waiting import waiting
 
 SOCKET = "/run/containeragent/agent.sock"
@@ -37,7 +37,7 @@ class Failure(Exception):
         self.shown = False
 
 
-class _UnixConnection(http.client.HTTPConnection):
+class _UnixConnection(HTTPConnection):
     def __init__(self, path: str, timeout_seconds: float, descriptor: int | None = None) -> None:
         super().__init__("localhost", timeout=timeout_seconds)
         self.path = path
@@ -112,7 +112,7 @@ class Client:
                 yield event
         except OSError as error:
             raise self._unreachable(error) from error
-        except http.client.HTTPException as error:
+        except HTTPException as error:
             raise self._ended() from error
         finally:
             connection.close()
@@ -131,9 +131,9 @@ class Client:
                 text = response.read()
         except OSError as error:
             raise self._unreachable(error) from error
-        except http.client.IncompleteRead as error:
+        except IncompleteRead as error:
             raise self._hung_up() from error
-        except http.client.HTTPException as error:
+        except HTTPException as error:
             raise self._strange("that was no HTTP") from error
         finally:
             connection.close()

@@ -12,12 +12,10 @@ import re
 import select
 import selectors
 import socket
-import ssl
 import time
 from typing import Any
 
-from cheroot import wsgi
-from cheroot.server import HTTPConnection, HTTPRequest
+from containeragent.api.cheroot_alone import HTTPConnection, HTTPRequest, wsgi
 
 HEADER_BYTES = 16 << 10
 BODY_BYTES = 1 << 20
@@ -27,7 +25,6 @@ _SENDING_SECONDS = 30.0
 _AT_ONCE_BYTES = 64 << 10
 _WAITED_FOR_BYTES = 1 << 20
 _PATIENCE_SECONDS = 0.25  # with an answer
-WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"(?im)^content-length:[ \t]*([0-9]{1,18})[ \t]*\r?$")
 _CHUNKED = re.compile(rb"(?im)^transfer-encoding:.*chunked[ \t]*\r?$")
@@ -35,6 +32,8 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|$)")  # not what int() takes
 _CONTINUE = re.compile(rb"(?im)^expect:[ \t]*100-continue[ \t]*\r?$")
 _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+Errors = tuple[type[Exception], ...]
 
 
 def request_bytes(data: bytes | bytearray) -> int | None:
@@ -109,8 +108,9 @@ class _Received:
 class _Unsent:
     """What a client is sent, as a file that never waits."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, would_block: Errors) -> None:
         self._connection = connection
+        self._would_block = would_block
         self.data = bytearray()
         self.bytes_written = 0
         self.patience_seconds = _PATIENCE_SECONDS
@@ -118,7 +118,7 @@ class _Unsent:
     def write(self, data: bytes) -> int:
         """Send what goes at once, keep the rest. For memory's sake wait a little for who takes much."""
         rest = memoryview(data)
-        with contextlib.suppress(*WOULD_BLOCK):
+        with contextlib.suppress(*self._would_block):
             while rest and not self.data:  # without a copy, for who takes all of it
                 rest = rest[self._connection.send(rest[:_AT_ONCE_BYTES]) :]
         self.data += rest
@@ -134,7 +134,7 @@ class _Unsent:
 
     def flush(self) -> None:
         """Send what goes at once. OSError when the client is gone."""
-        with contextlib.suppress(*WOULD_BLOCK):
+        with contextlib.suppress(*self._would_block):
             while self.data:
                 del self.data[: self._connection.send(self.data[:_AT_ONCE_BYTES])]
 
@@ -146,11 +146,13 @@ class _Unsent:
 class Connection(HTTPConnection):
     """One client's. `waits_since` is when the wait began that may last only so long, by the monotonic clock."""
 
+    would_block: Errors = (BlockingIOError,)  # what its socket raises then
+
     def __init__(self, server: Any, sock: socket.socket, _makefile: Any = None) -> None:
         super().__init__(server, sock, lambda *_: None)
         sock.setblocking(False)
         self.RequestHandlerClass = server.RequestClass
-        self.rfile, self.wfile = _Received(), _Unsent(sock)
+        self.rfile, self.wfile = _Received(), _Unsent(sock, self.would_block)
         self.waits_since = time.monotonic()
         self._half = self._ended = self._told = False
         self._keep = True
@@ -191,7 +193,7 @@ class Connection(HTTPConnection):
             buffer = bytearray(_AT_ONCE_BYTES)
             try:
                 count = self.receive_into(buffer)
-            except WOULD_BLOCK:
+            except self.would_block:
                 break
             except OSError:
                 count = 0

@@ -20,9 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cheroot import wsgi
-from cheroot.server import HTTPRequest
-
+from containeragent.api.cheroot_alone import HTTPRequest, wsgi
 from containeragent.api.connections import BODY_BYTES, HEADER_BYTES, Connection, PatientServer
 from containeragent.api.descriptors import Receiver
 from containeragent.api.streams import Handover

@@ -8,7 +8,7 @@ and documents of page/rows.py. It only reads.
 from __future__ import annotations
 
 import base64
-import hashlib
+import functools
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -37,6 +37,8 @@ _OWN = ("/", "/live/top", "/live/container")
 
 def _hash(text: str) -> str:
     """As the policy names an inline element."""
+    import hashlib  # brings OpenSSL's library along: 3 MiB, which who never opens the page need not have
+
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -54,7 +56,7 @@ class Site:
         html, style, *scripts = (_FOLDER.joinpath(name).read_text("utf-8") for name in _PARTS)
         script = "".join(scripts)
         self._page = html.replace("/*STYLE*/", style, 1).replace("/*SCRIPT*/", script, 1).encode()
-        self._policy = _policy(style, script)
+        self._policy = functools.cache(lambda: _policy(style, script))
         self._metrics = metrics
         self._rows = rows
 
@@ -71,7 +73,7 @@ class Site:
             kind = "application/json"
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"), *_COMMON]
         if path == "/":
-            headers.append(("Content-Security-Policy", self._policy))
+            headers.append(("Content-Security-Policy", self._policy()))
         start_response(status, headers)
         return [b"" if method == "HEAD" else body]
 

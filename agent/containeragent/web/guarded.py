@@ -57,6 +57,7 @@ class _Tls(Adapter):
 
 
 class _TlsConnection(Connection):
+    would_block = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
     is_shaken = False
 
     def next_step(self) -> str:
