@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from containeragent.containers.audit import Audit
+from containeragent.containers.audit import Differences
 from containeragent.errors import Refused
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class Rescanner:
     """A thread of its own. `percent` is of one core and above 0; `drift_seconds` is 0 for no audits."""
 
     def __init__(
-        self, look: Callable[[], object], audit: Callable[[], Audit], percent: float, drift_seconds: int
+        self, look: Callable[[], object], audit: Callable[[], Differences], percent: float, drift_seconds: int
     ) -> None:
         self._look = look
         self._audit = audit
@@ -39,7 +39,7 @@ class Rescanner:
         self._audited_at = -float("inf")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rescan", daemon=True)
-        self.drift: Audit = {}  # of the last audit, by cgroup
+        self.drift: Differences = {}  # of the last audit
 
     def start(self) -> None:
         """The first turn begins at once."""

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from containeragent.cgroups.naming import Names
-from containeragent.containers.audit import Line
 from containeragent.containers.ended import Ended
 from containeragent.events.bus import Bus
 from containeragent.limits.model import Hits, Limits, LimitState
@@ -45,14 +44,13 @@ def families() -> list[Family]:
     )
     fake.reason, fake.ended = "only where it is a fallback", [end(9, "/c/gone")]
     source = fake.as_source()
-    lines = [Line(counter, 1, 1, 0, "memory.stat", False, None) for counter in ("tasks", "anon")]
     scrape = assembly.scrape(
         source,
         names,
         Choice(50000),
         paths_of=lambda ids: ["/"] * len(ids),
         workload_of=of_path,
-        drift=lambda: {"/": lines},
+        drift=lambda: {("tasks", 0): ["/"], ("anon", 0): ["/"]},
         bus=bus,
         ended=Ended(source, names, bus, 300),
         limiting=anything,

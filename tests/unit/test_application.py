@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from containeragent.api.application import STATUS, Application
+from containeragent.api.application import _AT_A_TIME, STATUS, Application, _encoded
 from containeragent.api.streams import Handover
 from containeragent.containers.caller import Caller
 from containeragent.containers.lifecycle import New
@@ -260,3 +260,11 @@ def test_bad_queries(method: str, path: str, query: str) -> None:
 def test_bad_bodies(path: str, body: str) -> None:
     """400, before anything is done."""
     assert Client().refused("POST", path, "name=/a", body.encode("latin-1")) == (400, "EINVAL")
+
+
+@pytest.mark.parametrize("number, pieces", [(0, 1), (1, 2), (_AT_A_TIME, 2), (_AT_A_TIME + 1, 3)])
+def test_what_comes_one_by_one_is_encoded_piece_by_piece(number: int, pieces: int) -> None:
+    """Of thousands of containers neither the objects nor the text are together in one place."""
+    found = _encoded(iter({"number": at} for at in range(number)))
+    assert len(found) == pieces
+    assert json.loads(b"".join(found)) == [{"number": at} for at in range(number)]

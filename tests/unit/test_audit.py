@@ -77,7 +77,7 @@ class Kernel:
         reading = self.settled().reading(WEB)
         assert reading
         auditor = Auditor(cast(Source, self), cast(Figures, self), pause_seconds=0)
-        found = auditor.audit([Container("/web", "/containers/web", True, reading)])
+        found = dict(auditor.audit([Container("/web", "/containers/web", True, reading)]))
         assert list(found) == ["/containers/web"]
         return {line.counter: line for line in found["/containers/web"]}
 

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from containeragent.cgroups.naming import Names
-from containeragent.containers.audit import Line
+from containeragent.containers.audit import Line, differences
 from containeragent.containers.ended import Ended
 from containeragent.counters.ends import End
 from containeragent.counters.snapshot import Snapshot
@@ -274,7 +274,7 @@ def drifted(most: int) -> dict[str, list[tuple[str, str, float]]]:
     }
     return {
         family.name: [(s.labels["cgroup"], s.labels.get("counter", ""), s.value) for s in family.samples]
-        for family in parsed(Drift().families(audit, most))
+        for family in parsed(Drift().families(differences(audit.items()), most))
     }
 
 
@@ -295,10 +295,17 @@ def test_drift_fits_into_the_cap(most: int, left: int) -> None:
 
 def test_drift_is_of_the_newest_audit() -> None:
     """What is kept of one goes with it."""
-    audits = [{"/web": [Line("tasks", 3, 2, 1, "", False, None)]}, {"/web": [Line("tasks", 3, 3, 0, "", False, None)]}]
-    drift = Drift()
+    audits, drift = ({("tasks", 1): ["/web"]}, {("tasks", 0): ["/web"]}), Drift()
     found = [list(drift.families(audit, 9)[0].values) for audit in (audits[0], audits[0], audits[1])]
     assert found == [[1], [1], [0]]
+
+
+def test_drift_is_rendered_once_an_audit() -> None:
+    """The same families, whose text is kept, until there is another audit or other room."""
+    found, drift = {("anon", 5): ["/web"], ("tasks", 23): ["/web"]}, Drift()
+    first = drift.families(found, 9)
+    assert drift.families(found, 2) is first
+    assert [len(family.labels) for family in drift.families(found, 1)] == [1, 0]
 
 
 def test_the_dead_keep_their_last_values() -> None:

@@ -8,11 +8,11 @@ import threading
 import pytest
 
 from containeragent import rescan
-from containeragent.containers.audit import Audit, Line
+from containeragent.containers.audit import Differences
 from containeragent.errors import Refused
 from containeragent.rescan import Rescanner, rest_seconds
 
-FOUND: Audit = {"/web": [Line("anon", 3, 2, 1, "kpageflags", False, None)]}
+FOUND: Differences = {("anon", 1): ["/web"]}
 
 
 @pytest.mark.parametrize("spent, percent, rest", [(1.0, 0.25, 399.0), (0.5, 50, 15.0), (30.0, 50, 30.0), (0, 1, 15.0)])
@@ -26,7 +26,7 @@ def test_an_audit_takes_the_place_of_a_look(drift_seconds: int, calls: list[str]
     """When it is due."""
     called: list[str] = []
 
-    def audit() -> Audit:
+    def audit() -> Differences:
         called.append("audit")
         return FOUND
 

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from containeragent.cgroups.naming import Names
 from containeragent.containers.view import Container, containers, document, with_leaf
+from containeragent.counters.snapshot import Reading, Snapshot
 from containeragent.counters.source import Engine
 from tests.unit.snapshots import reading, snapshot
 
@@ -48,7 +51,7 @@ def test_leaves(cgroup: str, leaf: bool) -> None:
     assert NAMES.is_leaf(cgroup) is leaf and not NAMES.is_leaf("/x/-tasks") and not NAMES.is_leaf("/containers/x-tasks")
 
 
-def names_of(found: list[Container]) -> list[tuple[str, bool]]:
+def names_of(found: Iterable[Container]) -> list[tuple[str, bool]]:
     """Name and whether it is managed."""
     return [(one.name, one.managed) for one in found]
 
@@ -62,12 +65,26 @@ def test_managed_ones_are_sorted_by_path() -> None:
     assert names_of(everything) == [("/", False), ("/", True), ("/a", True), ("/web", True)]
 
 
+def test_readings_are_made_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are asked for: those of thousands are large."""
+    asked: list[int] = []
+    make = Snapshot.reading
+
+    def noted(self: Snapshot, cgroup_id: int) -> Reading | None:
+        asked.append(cgroup_id)
+        return make(self, cgroup_id)
+
+    monkeypatch.setattr(Snapshot, "reading", noted)
+    found = containers(snapshot((2, 3), (3, 2)), ["/containers/web", "/containers"], NAMES, False)
+    assert asked == [] and next(found).name == "/" and asked == [3]
+
+
 def test_a_leafs_own_become_its_containers_own() -> None:
     """In whatever order they come; totals cover the leaf anyway."""
     for order in (1, -1):
         cgroups = [((1, 5), "/containers/web"), ((2, 3), "/containers/web/-tasks"), ((3, 9), "/x/-tasks")][::order]
         now = snapshot(*(pair for pair, _ in cgroups))
-        found = containers(now, [path for _, path in cgroups], NAMES, True)
+        found = list(containers(now, [path for _, path in cgroups], NAMES, True))
         assert names_of(found) == [("/web", True), ("/x/-tasks", False)]
         assert (found[0].reading.total["tasks"], found[0].reading.local["tasks"]) == (5, 8)
         assert found[0].reading.local["anon"] == 80 and found[1].reading.local["tasks"] == 9
@@ -82,7 +99,7 @@ def test_the_roots_leaves() -> None:
 
 def test_a_leaf_without_its_container() -> None:
     """It went meanwhile."""
-    assert containers(snapshot((1, 1)), ["/containers/web/-tasks"], NAMES, True) == []
+    assert list(containers(snapshot((1, 1)), ["/containers/web/-tasks"], NAMES, True)) == []
 
 
 def test_with_leaf_leaves_totals_alone() -> None:

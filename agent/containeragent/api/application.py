@@ -7,6 +7,7 @@ code.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +48,7 @@ STATUS = {
 }
 _NOT_LIMITS = ("name", "parents", "owner", "notify_on_release", "remove_on_release")  # keys of a body
 _FAILED = "500 Internal Server Error"
+_AT_A_TIME = 200  # containers in one piece of an answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,13 +196,13 @@ class Application:
         status, body = self._answer(environ)
         if isinstance(body, Handover):
             return body
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(sum(map(len, body))))]
         if status == STATUS["ENOSYS"]:
             headers.append(("Allow", ", ".join(self._methods(environ["PATH_INFO"]))))  # RFC 9110 asks for it
         start_response(status, headers)
-        return [body]
+        return body
 
-    def _answer(self, environ: dict[str, Any]) -> tuple[str, bytes | Handover]:
+    def _answer(self, environ: dict[str, Any]) -> tuple[str, list[bytes] | Handover]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         try:
             handler = self._handler(method, path)
@@ -226,11 +228,19 @@ class Application:
         return [method for method, known in self._routes if known == path]
 
 
-def _encoded(document: Any) -> bytes:
-    """As JSON; what comes one by one becomes a list that is never in memory as objects."""
-    if isinstance(document, Iterator):
-        return b"[" + b", ".join(json.dumps(one).encode() for one in document) + b"]\n"
-    return json.dumps(document).encode() + b"\n"
+def _encoded(document: Any) -> list[bytes]:
+    """As JSON; what comes one by one becomes a list that is never in memory as objects, nor as one piece.
+
+    Its pieces are large enough for the C library to give their memory back to the kernel (host/process.py).
+    """
+    if not isinstance(document, Iterator):
+        return [json.dumps(document).encode() + b"\n"]
+    texts = map(json.dumps, document)
+    pieces, opening = [], "["
+    while batch := list(itertools.islice(texts, _AT_A_TIME)):
+        pieces.append((opening + ", ".join(batch)).encode())
+        opening = ", "
+    return [*pieces, b"]\n" if pieces else b"[]\n"]
 
 
 def _request(environ: dict[str, Any]) -> Request:

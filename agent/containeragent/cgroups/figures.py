@@ -66,7 +66,8 @@ class Figures:
     def _opened(self, cgroup: str, cgroup_id: int) -> Iterator[int | None]:
         """Its directory; None when it is gone, or a path that cannot be spelled leads to another cgroup."""
         try:
-            directory = os.open(self._mount / cgroup.lstrip("/"), _DIRECTORY)
+            # Not as a Path, which keeps every name that was ever part of one.
+            directory = os.open(f"{self._mount}/{cgroup}", _DIRECTORY)
         except (OSError, ValueError):
             yield None
             return

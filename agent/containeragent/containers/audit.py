@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from containeragent.cgroups import figures
@@ -20,7 +20,7 @@ from containeragent.counters.pageview import PageView
 from containeragent.counters.snapshot import COUNTERS, Snapshot
 from containeragent.counters.source import Source
 
-_COMPARED = tuple(name for name in COUNTERS if name != "files")  # of those the kernel has no figure
+_COMPARED = tuple(name for name in COUNTERS if name != "files")  # tasks first; of files the kernel has no figure
 PAGE_FLAGS = "kpageflags"  # source of a Line
 
 # memory.stat may lag behind by what the kernel gathers for up to 2 s (mm/memcontrol.c, FLUSH_TIME).
@@ -31,7 +31,7 @@ Pair = tuple[Count, Count]  # before and after
 Totals = Mapping[str, Count]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """One counter of one container; pages or tasks. None is unknown; `difference` is ours less the kernel's.
 
@@ -56,7 +56,8 @@ class Line:
         return self.difference is not None and self.age_seconds is None and not self.moving
 
 
-Audit = dict[str, list[Line]]  # by cgroup
+Audited = tuple[str, list[Line]]  # of one cgroup, by its path
+Differences = Mapping[tuple[str, int], Sequence[str]]  # cgroups by counter and difference, of Lines at rest
 
 
 @dataclass(frozen=True)
@@ -78,59 +79,63 @@ class Auditor:
         self._pause = pause_seconds
         self._lock = threading.Lock()
 
-    def audit(self, containers: Sequence[Container]) -> Audit:
-        """Lines by cgroup. What differs is looked at again, until the kernel's lag cannot be the reason."""
-        found: Audit = {}
-        pending = list(containers)
+    def audit(self, containers: Iterable[Container]) -> Iterator[Audited]:
+        """As they are done, because together they are large. What differs is looked at again, until the kernel's lag
+        cannot be the reason.
+        """
+        pending = {container.cgroup: container.reading.cgroup_id for container in containers}
         with self._lock:
             shown = self._source.snapshot()
-            for turn in range(_TRIES):
-                if turn:
-                    time.sleep(self._pause)
-                looks = self._look(pending)
-                found |= {container.cgroup: _lines(looks[at], container, shown) for at, container in enumerate(pending)}
-                pending = [container for container in pending if any(map(_is_off, found[container.cgroup]))]
-                if not pending:
+            for left in reversed(range(_TRIES)):
+                off = {}
+                for (path, cgroup_id), look in zip(pending.items(), self._look(pending), strict=True):
+                    lines = _lines(look, _totals(shown, cgroup_id), shown)
+                    if left and any(map(_is_off, lines)):
+                        off[path] = cgroup_id
+                    else:
+                        yield path, lines
+                if not off:
                     break
-        return found
+                pending = off
+                time.sleep(self._pause)
 
     def look(self) -> PageView | None:
         """Have the source look at every page now."""
         return self._source.rescan(lambda ids: self._figures.active_pages(ids, self._source.page_size))
 
-    def _look(self, containers: Sequence[Container]) -> list[_Look]:
-        kernel_before = [self._kernel(container) for container in containers]
+    def _look(self, pending: Mapping[str, int]) -> Iterator[_Look]:
+        """In their order; one at a time, because together they are large. All is read before the first."""
+        kernel_before = [self._kernel(path, number) for path, number in pending.items()]
         ours_before = self._source.settled()
         view = self.look()
         ours_after = self._source.snapshot()
-        kernel_after = [self._kernel(container) for container in containers]
-        return [
-            _Look(
-                kernel=(kernel_before[at], kernel_after[at]),
-                ours=(_totals(ours_before, container), _totals(ours_after, container)),
-                seen=(view.pages(container.reading.cgroup_id) if view else None) or {},
-                moved=view.moved_pages(container.reading.cgroup_id) if view else {},
+        kernel_after = [self._kernel(path, number) for path, number in pending.items()]
+        for number, before, after in zip(pending.values(), kernel_before, kernel_after, strict=True):
+            yield _Look(
+                kernel=(dict(zip(_COMPARED, before, strict=False)), dict(zip(_COMPARED, after, strict=False))),
+                ours=(_totals(ours_before, number), _totals(ours_after, number)),
+                seen=(view.pages(number) if view else None) or {},
+                moved=view.moved_pages(number) if view else {},
             )
-            for at, container in enumerate(containers)
-        ]
 
-    def _kernel(self, container: Container) -> Totals:
-        path, cgroup_id = container.cgroup, container.reading.cgroup_id
-        pages = self._figures.pages(path, cgroup_id, self._source.page_size) or {}
-        return {"tasks": self._figures.tasks(path, cgroup_id), **pages}
+    def _kernel(self, path: str, cgroup_id: int) -> tuple[Count, ...]:
+        """In the order of _COMPARED; of tasks alone where there is no memory controller."""
+        tasks = self._figures.tasks(path, cgroup_id)
+        pages = self._figures.pages(path, cgroup_id, self._source.page_size)
+        return (tasks,) if pages is None else (tasks, *(pages[name] for name in _COMPARED[1:]))
 
 
 def _is_off(line: Line) -> bool:
     return bool(line.difference) and line.age_seconds is None
 
 
-def _totals(snapshot: Snapshot, container: Container) -> Totals:
-    reading = snapshot.reading(container.reading.cgroup_id)
+def _totals(snapshot: Snapshot, cgroup_id: int) -> Totals:
+    reading = snapshot.reading(cgroup_id)
     return reading.total if reading else {}
 
 
-def _lines(look: _Look, container: Container, shown: Snapshot) -> list[Line]:
-    return [_line(name, look, _totals(shown, container).get(name), shown) for name in _COMPARED]
+def _lines(look: _Look, totals_shown: Totals, shown: Snapshot) -> list[Line]:
+    return [_line(name, look, totals_shown.get(name), shown) for name in _COMPARED]
 
 
 def _line(name: str, look: _Look, value_shown: Count, shown: Snapshot) -> Line:
@@ -161,6 +166,16 @@ def _compared(name: str, ours: Pair, kernel: Pair, source: str, *, age_seconds: 
     met = ours_low - moved <= kernel_high and kernel_low <= ours_high - moved
     difference = 0 if met else known[1] - known[3] - moved
     return Line(name, known[1], known[3], difference, source, moving, age_seconds, moved)
+
+
+def differences(audit: Iterable[Audited]) -> Differences:
+    """Those of an audit, in a form that is small: on most hosts nearly all are 0."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for path, lines in audit:
+        for line in lines:
+            if line.at_rest:
+                found.setdefault((line.counter, line.difference or 0), []).append(path)
+    return found
 
 
 def document(container: Container, lines: Sequence[Line]) -> Document:

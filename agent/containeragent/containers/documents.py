@@ -7,12 +7,12 @@ In: names, and which containers are asked for. Out: documents, or Refused.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from containeragent.cgroups import names
 from containeragent.cgroups.tree import Parts
 from containeragent.containers import audit, view
-from containeragent.containers.audit import Audit, Auditor
+from containeragent.containers.audit import Auditor, Differences
 from containeragent.containers.changes import Changes
 from containeragent.containers.ended import Ended
 from containeragent.containers.involved import Involved
@@ -69,7 +69,7 @@ class Documents:
         """
         self._owners.forget_gone()
         states = self._limiting.states()
-        shown: list[Dead | Container] = [*self._lookup.all(all_cgroups)]
+        shown: Iterable[Dead | Container] = self._lookup.all(all_cgroups)
         if with_dead:
             shown = sorted([*self._ended.dead(all_cgroups), *shown], key=lambda one: one.cgroup)
         return (self._dead(one) if isinstance(one, Dead) else self._document(one, states) for one in shown)
@@ -133,12 +133,12 @@ class Documents:
                     self._involved.taken_up(parts)
         return self._involved.attributes(parts)
 
-    def audit(self, name: str | None, all_cgroups: bool) -> list[Document]:
+    def audit(self, name: str | None, all_cgroups: bool) -> Iterator[Document]:
         """Our counters beside the kernel's: of one container or cgroup, of all containers, or of all cgroups."""
-        chosen = self._lookup.all(all_cgroups) if name is None else [self._lookup.find(name)]
-        lines = self._auditor.audit(chosen)
-        return [audit.document(container, lines[container.cgroup]) for container in chosen]
+        chosen = list(self._lookup.all(all_cgroups)) if name is None else [self._lookup.find(name)]
+        lines = dict(self._auditor.audit(chosen))
+        return (audit.document(container, lines[container.cgroup]) for container in chosen)
 
-    def drift(self) -> Audit:
-        """The same of all containers, by cgroup, for the metrics."""
-        return self._auditor.audit(self._lookup.all(False))
+    def drift(self) -> Differences:
+        """What an audit of all containers finds, for the metrics."""
+        return audit.differences(self._auditor.audit(self._lookup.all(False)))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from containeragent.cgroups import names
 from containeragent.cgroups.naming import Names
 from containeragent.cgroups.paths import PathResolver
@@ -22,8 +24,8 @@ class Lookup:
         self._resolver = resolver
         self._names = name_rules
 
-    def all(self, all_cgroups: bool) -> list[Container]:
-        """Containers, sorted by path; with `all_cgroups` also those that are not managed."""
+    def all(self, all_cgroups: bool) -> Iterator[Container]:
+        """Containers, sorted by path, as they are now; with `all_cgroups` also those that are not managed."""
         self._tree.forget_gone()  # engines without final records do not tell
         snapshot = self._source.settled()
         paths = self._resolver.paths(snapshot.cgroup_ids)

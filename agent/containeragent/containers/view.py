@@ -7,7 +7,8 @@ In: a Snapshot and paths. Out: documents as `show --json` prints them. Unknown i
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -54,28 +55,33 @@ def _added(one: int | None, other: int | None) -> int | None:
     return None if one is None or other is None else one + other
 
 
-def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, all_cgroups: bool) -> list[Container]:
+def containers(snapshot: Snapshot, paths: Sequence[str | None], names: Names, all_cgroups: bool) -> Iterator[Container]:
     """Every container of a snapshot, sorted by name; with `all_cgroups` the unmanaged ones too.
 
-    `paths` are those of the snapshot's cgroups, in its order; None for one that is gone.
+    `paths` are those of the snapshot's cgroups, in its order; None for one that is gone. One at a time, because the
+    readings of all together are large.
     """
-    found: dict[str, Container] = {}
-    leaves: list[tuple[str, Reading]] = []
+    found: dict[str, tuple[str | None, int]] = {}  # by path: name, None of one that is not managed, and cgroup id
+    leaves: dict[str, list[int]] = {}  # by the path of their container
     for cgroup_id, path in zip(snapshot.cgroup_ids, paths, strict=True):
-        reading = snapshot.reading(cgroup_id)
-        if path is None or reading is None:
+        if path is None:
             continue
         name = names.managed(path)
         if names.is_leaf(path):
-            leaves.append((path.rpartition("/")[0] or "/", reading))
-        elif name is not None:
-            found[path] = Container(name, path, True, reading)
-        elif all_cgroups:
-            found[path] = Container(path, path, False, reading)
-    for parent, reading in leaves:
-        if parent in found:
-            found[parent] = replace(found[parent], reading=with_leaf(found[parent].reading, reading))
-    return sorted(found.values(), key=lambda one: names.root + one.name if one.managed else one.cgroup)
+            leaves.setdefault(path.rpartition("/")[0] or "/", []).append(cgroup_id)
+        elif name is not None or all_cgroups:
+            found[path] = name, cgroup_id
+
+    def key(path: str) -> str:
+        name, _ = found[path]
+        return path if name is None else names.root + name
+
+    def container(path: str) -> Container:
+        name, cgroup_id = found[path]
+        readings = filter(None, map(snapshot.reading, (cgroup_id, *leaves.get(path, ()))))
+        return Container(path if name is None else name, path, name is not None, functools.reduce(with_leaf, readings))
+
+    return map(container, sorted(found, key=key))
 
 
 def public_name(counter: str) -> str:

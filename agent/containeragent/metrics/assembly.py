@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from containeragent.cgroups.naming import Names
-from containeragent.containers.audit import Audit
+from containeragent.containers.audit import Differences
 from containeragent.containers.ended import Ended
 from containeragent.counters.source import Source
 from containeragent.definitions.definitions import Definitions
@@ -30,7 +30,7 @@ def scrape(
     *,
     paths_of: Callable[[Sequence[int]], list[str | None]],
     workload_of: Callable[[str], Workload | None],
-    drift: Callable[[], Audit],
+    drift: Callable[[], Differences],
     bus: Bus,
     ended: Ended,
     limiting: Limiting,

@@ -3,42 +3,40 @@
 
 from __future__ import annotations
 
-from containeragent.containers.audit import Audit
+from containeragent.containers.audit import Differences
 from containeragent.metrics.family import Family, label_set
 
 _SOURCE = "at the last audit (drift_seconds); absent: unknown, or not at rest"
 
 
 class Drift:
-    """Made anew only after an audit."""
+    """Made anew only after an audit, or where there is room for another number of them."""
 
     def __init__(self) -> None:
-        self._of: Audit | None = None
-        self._sorted: list[tuple[bool, str, float]] = []  # of tasks, label set, difference; the largest first
+        self._of: Differences | None = None
+        self._shown = 0
+        self._families = _families({}, 0)
 
-    def families(self, audit: Audit, room: int) -> tuple[Family, Family]:
+    def families(self, found: Differences, room: int) -> tuple[Family, Family]:
         """Of more differences than there is room for, the largest."""
-        if audit is not self._of:
-            self._sorted, self._of = _ranked(audit), audit
-        shown = self._sorted[: max(0, room)]
-        tasks = [(labels, value) for is_tasks, labels, value in shown if is_tasks]
-        pages = [(labels, value) for is_tasks, labels, value in shown if not is_tasks]
-        return (
-            _family("drift_tasks", f"Tasks counted less those of the kernel, {_SOURCE}.", tasks),
-            _family("drift_pages", f"Pages counted less those of the kernel, {_SOURCE}.", pages),
-        )
+        shown = max(0, min(room, sum(map(len, found.values()))))
+        if found is not self._of or shown != self._shown:
+            self._of, self._shown, self._families = found, shown, _families(found, shown)
+        return self._families
 
 
-def _ranked(audit: Audit) -> list[tuple[bool, str, float]]:
-    known = [(path, line) for path, lines in audit.items() for line in lines if line.at_rest]
-    known.sort(key=lambda entry: -abs(entry[1].difference or 0))
-    found: list[tuple[bool, str, float]] = []
-    for path, line in known:
-        is_tasks = line.counter == "tasks"
-        labels = {"cgroup": path} if is_tasks else {"cgroup": path, "counter": line.counter}
-        found.append((is_tasks, label_set(labels), line.difference or 0))
-    return found
+def _families(found: Differences, most: int) -> tuple[Family, Family]:
+    largest = sorted(found.items(), key=lambda one: -abs(one[0][1]))
+    rows = [(counter, path, value) for (counter, value), paths in largest for path in paths][:most]
+    tasks = [(label_set({"cgroup": path}), value) for counter, path, value in rows if counter == "tasks"]
+    pages = [
+        (label_set({"cgroup": path, "counter": counter}), value) for counter, path, value in rows if counter != "tasks"
+    ]
+    return (
+        _family("drift_tasks", f"Tasks counted less those of the kernel, {_SOURCE}.", tasks),
+        _family("drift_pages", f"Pages counted less those of the kernel, {_SOURCE}.", pages),
+    )
 
 
-def _family(name: str, text: str, rows: list[tuple[str, float]]) -> Family:
+def _family(name: str, text: str, rows: list[tuple[str, int]]) -> Family:
     return Family(name, text, [labels for labels, _ in rows], [value for _, value in rows])

@@ -28,7 +28,7 @@ _INFO = ("cgroup", "name", "managed", "runtime", "container_id", "container", "u
 NO_PATH, FAILED = "no_path", "failed"  # why there is no label
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Label:
     """Of one cgroup. `text` and `info` are label sets, `created` is when its counters began, "" where it is unknown."""
 

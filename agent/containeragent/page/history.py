@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class History:
         self._positions: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._targets: npt.NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._chosen_at = -float("inf")
-        self._forks: tuple[Snapshot, float] | None = None
+        self._forks: _Forks | None = None
         self._due = -float("inf")
         self._lock = threading.Lock()
 
@@ -130,16 +131,24 @@ class History:
 
     def _fork_rates(self, snapshot: Snapshot, now: float) -> npt.NDArray[Any]:
         """Since the sample before; who came meanwhile began at 0."""
-        before, self._forks = self._forks, (snapshot, now)
-        if before is None or now <= before[1]:
+        before, self._forks = self._forks, _Forks(now, snapshot.index, snapshot.forks)
+        if before is None or now <= before.at:
             return np.full(len(snapshot), np.nan)
-        earlier, then = before
-        known = earlier.forks
-        if earlier.cgroup_ids is not snapshot.cgroup_ids:
-            at = np.array([earlier.index.get(number, -1) for number in snapshot.cgroup_ids], dtype=np.intp)
+        known = before.forks
+        if before.index is not snapshot.index:
+            at = np.array([before.index.get(number, -1) for number in snapshot.cgroup_ids], dtype=np.intp)
             known = np.where(at >= 0, np.append(known, 0)[at], 0)
-        rates = np.maximum(snapshot.forks - known, 0) / (now - then)
+        rates = np.maximum(snapshot.forks - known, 0) / (now - before.at)
         return np.where((snapshot.forks == UNKNOWN) | (known == UNKNOWN), np.nan, rates)
+
+
+@dataclass(frozen=True)
+class _Forks:
+    """Of one sample; `index` as in its snapshot, which as a whole would be much to keep."""
+
+    at: float
+    index: dict[int, int]
+    forks: Column
 
 
 def _largest(snapshot: Snapshot, most: int) -> npt.NDArray[np.intp]:
