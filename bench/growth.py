@@ -28,6 +28,7 @@ from containeragent.counters.maps import CounterMaps
 from containeragent.counters.snapshot import Reader, page_columns
 from containeragent.errors import Refused
 from containeragent.host import cgroup2, cpus
+from containeragent.loader.build import ids_cached
 from containeragent.loader.load import load, unload
 from containeragent.pins import Pins
 
@@ -35,7 +36,7 @@ CONTAINERS = (100, 1_000, 10_000)
 DEPTHS = (1, 10, 30, 60)
 CPUS = (2, 64, 512)
 SIMULATED_CONTAINERS = (1_000, 10_000, 100_000)
-LARGE_CPUS, LARGE_RAM_BYTES, LARGE_SLOTS, LARGE_TASKS = 512, 4 << 40, 65_536, 1 << 22
+LARGE_CPUS, LARGE_RAM_BYTES, LARGE_SLOTS, LARGE_TASKS = 512, 4 << 40, 131_072, 1 << 22
 Row = tuple[Cell, ...]
 
 
@@ -174,6 +175,7 @@ def calculated(number_of_cpus: int, ram_bytes: int, slots: int, tasks: int) -> d
         "task_slots": tasks * (16 + entry),
         "id_slots": slots * 2 * 16 + slots * entry,
         "moves, taken": 2 * max(8192, number_of_cpus * 1024) * 88,
+        "id_cache": ids_cached(slots) * 8,
     }
 
 

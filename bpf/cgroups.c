@@ -161,10 +161,10 @@ static __always_inline void end_cgroup(u64 id, u64 path)
 	u32 *found = id_slots.lookup(&id);
 	if (!found)
 		return;
-	u32 number = *found & SLOT_MASK, key = id & 0xffff;
-	u64 *cached = id_cache.lookup(&key);
+	u32 number = *found & SLOT_MASK;
+	u64 *cached = cache_entry(id);
 	id_slots.delete(&id);
-	if (cached && (*cached >> 16) == (id >> 16))
+	if (cached && is_cached_in(*cached, id))
 		*cached = 0;
 	struct slot *slot = slots.lookup(&number);
 	struct group *group = groups.lookup(&number);

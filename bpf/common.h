@@ -70,24 +70,43 @@ static __always_inline u64 task_cgroup_id(u64 task)
 }
 
 /*
+ * An entry of the cache is one word, because it is read and written without a lock: bits 59..16 of the id, then the slot.
+ * The lowest bits of the id say where it is, in at least 65536 entries. The kernel counts ids up by one for each file of
+ * the hierarchy, from 1 to 2^31 - 1, and how often it began anew in the upper half (kernfs_new_node()): none has more than
+ * 60 bits before it has done so 2^28 times. Such an id would be found in no entry, and must not be entered.
+ */
+#define CACHED_ID_SHIFT 16
+#define CACHED_ID_BITS (64 - SLOT_BITS + CACHED_ID_SHIFT)
+
+static __always_inline u64 *cache_entry(u64 id)
+{
+	u32 key = id & (IDS_CACHED - 1);
+	return id_cache.lookup(&key);
+}
+
+static __always_inline bool is_cached_in(u64 entry, u64 id)
+{
+	return entry >> SLOT_BITS == id >> CACHED_ID_SHIFT;
+}
+
+/*
  * A cgroup that is not known has no slot because the table of ids is full (the loader enters every cgroup before it
  * attaches what counts), so it counts with the root.
  */
 static __always_inline u32 slot_of_id(u64 id)
 {
-	u32 key = id & 0xffff;
-	u64 *cached = id_cache.lookup(&key);
+	u64 *cached = cache_entry(id);
 	if (cached) {
 		u64 entry = *cached;
-		if ((entry & 0xffff) && (entry >> 16) == (id >> 16))
-			return entry & 0xffff;
+		if ((entry & SLOT_MASK) && is_cached_in(entry, id))
+			return entry & SLOT_MASK;
 	}
 	u32 *slot = id_slots.lookup(&id);
 	if (!slot)
 		return SLOT_ROOT;
 	u32 found = *slot & SLOT_MASK;
-	if (cached)
-		*cached = (id & ~0xffffull) | found;
+	if (cached && !(id >> CACHED_ID_BITS))
+		*cached = id >> CACHED_ID_SHIFT << SLOT_BITS | found;
 	return found;
 }
 

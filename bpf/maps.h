@@ -34,9 +34,9 @@ KEPT_TABLE("array", u32, struct slot, slots, SLOTS, MMAPABLE);
 KEPT_TABLE("array", u32, struct state, state, 1, MMAPABLE);
 KEPT_TABLE("array", u32, struct block, owners, BLOCKS, MMAPABLE); /* key: page frame number >> 9 */
 
-/* The authority on cgroup id -> slot, and a direct-mapped cache of it: bits 63..16 of the id, then the slot. */
+/* The authority on cgroup id -> slot, and a direct-mapped cache of it (common.h). */
 KEPT_TABLE("hash", u64, u32, id_slots, SLOTS * 2, NO_PREALLOC); /* room for as many that share a slot */
-KEPT_TABLE("array", u32, u64, id_cache, 65536, 0);
+KEPT_TABLE("array", u32, u64, id_cache, IDS_CACHED, 0);
 KEPT_QUEUE(free_slots, u32, SLOTS); /* oldest first, so that a late event meets a slot that is still empty */
 
 /* task_struct address -> slot | TASK_FORKED. By address, because exec in a thread changes its id. */

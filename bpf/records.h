@@ -8,27 +8,32 @@
  * SLOTS     number of container slots (a slot is what the kernel side knows a container by)
  * CPUS      number of possible CPUs
  * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
+ * IDS_CACHED entries of the map id_cache: a power of two, 65536 or more
  */
-#define LAYOUT 7
+#define LAYOUT 8
 
 #define SLOT_NONE 0 /* an owner word of an untracked page */
 #define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */
-#define SLOT_MASK 0xffffu
+#define SLOT_BITS 20
+#define SLOT_MASK 0xfffffu
 
 #define MAX_DEPTH 64 /* levels that totals and peaks are carried up */
 #define PEAK_TRIES (CPUS > 2 ? 12 : CPUS + 1)
 #define BATCH 64 /* pages that a CPU keeps to itself before it tells the ancestors */
 
-/* What a page is counted as, in the upper half of its owner word (engine tracepoint; of fentry, while it is seeded). */
-#define OWNER_ANON 0x10000u
-#define OWNER_FILE 0x20000u
-#define OWNER_SHMEM 0x40000u
+/*
+ * What a page is counted as, above the slot in its owner word (engine tracepoint; of fentry, while it is seeded: later it
+ * has OWNER_BY_FILE at most, and while a page waits for its file's slot what charge_stat.c says).
+ */
+#define OWNER_SEEDED 0x100000u	/* entered at load; gone with the first event on the page, or when it is confirmed */
+#define OWNER_BY_FILE 0x200000u /* page cache of a file that is charged to this slot, whoever touches it (files.h) */
+#define OWNER_ZEROED 0x400000u	/* allocated zeroed: anonymous for good, page cache and tmpfs clear pages themselves */
+#define OWNER_STALE 0x800000u	/* of a frame that was free twice: taken out if it is once more (stale.c) */
+#define OWNER_ANON 0x1000000u
+#define OWNER_FILE 0x2000000u
+#define OWNER_SHMEM 0x4000000u
 #define OWNER_TYPE (OWNER_ANON | OWNER_FILE | OWNER_SHMEM)
-#define OWNER_SEEDED 0x80000u	/* entered at load; gone with the first event on the page, or when it is confirmed */
-#define OWNER_ZEROED 0x100000u	/* allocated zeroed: anonymous for good, page cache and tmpfs clear pages themselves */
-#define OWNER_MAPPED 0x200000u	/* with a type: page cache that is mapped; alone: the kernel's, which programs map */
-#define OWNER_STALE 0x400000u	/* of a frame that was free twice: taken out if it is once more (stale.c) */
-#define OWNER_BY_FILE 0x800000u /* page cache of a file that is charged to this slot, whoever touches it (files.h) */
+#define OWNER_MAPPED 0x8000000u /* with a type: page cache that is mapped; alone: the kernel's, which programs map */
 
 #define BLOCK_PAGES 512
 
@@ -73,9 +78,9 @@ struct group {
 	s64 exits;
 	s64 pages;	/* anon + file, behind by at most BATCH - 1 pages a CPU and column */
 	s64 pages_peak; /* highest value of pages */
-	s64 tasks_local;
-	u16 parent;   /* slot, 0 above the root */
-	u16 limited;  /* LIMITED_...: which limits of its own it has */
+	s32 tasks_local;
+	u32 limited;  /* LIMITED_...: which limits of its own it has */
+	u32 parent;   /* slot, 0 above the root */
 	u32 children; /* slots that name this one as their parent */
 };
 

@@ -58,7 +58,8 @@ static __always_inline void add_tasks(u32 slot, s64 tasks, u64 forks, u64 exits)
 	struct group *group = group_of(slot);
 	u32 at = slot;
 	bool news = false;
-	if (group)
+	/* Of adding a constant 0 to 32 bits the compiler would make an operation that it does not have. */
+	if (group && tasks)
 		__sync_fetch_and_add(&group->tasks_local, (s32)tasks);
 	for (int i = 0; i < MAX_DEPTH && group; i++) {
 		s64 now = tasks ? (s32)(__sync_fetch_and_add(tasks_word(group), tasks) + tasks) : group->tasks;

@@ -24,7 +24,8 @@ DEFAULT_DEFINITIONS = "/etc/containeragent/containers.d"  # may be missing
 DEFAULT_GROUP = "containeragent"  # of deploy/systemd/containeragent.sysusers; where it is missing, root only
 ENGINES = ("auto", "tracepoint", "fentry", "netlink")
 _KINDS = {int: "a whole number", float: "a number", str: "a string"}
-MOST_SLOTS = 65535  # a slot has 16 bits in an owner word, and 0 is nobody
+MOST_SLOTS = 1 << 20  # a slot number has 20 bits in an owner word (bpf/records.h)
+MOST_CHARTED = 65535
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,9 @@ def _mistakes_in_numbers(config: Config) -> Iterator[Mistake]:
         yield "rescan_percent", f"rescan_percent = {config.rescan_percent} is not between 0 and 100"
     if config.drift_seconds < 0:
         yield "drift_seconds", f"drift_seconds = {config.drift_seconds} is negative; 0 turns it off"
-    if not 0 <= config.page_containers <= MOST_SLOTS:
+    if not 0 <= config.page_containers <= MOST_CHARTED:
         shown = f"page_containers = {config.page_containers}"
-        yield "page_containers", f"{shown} is not between 0 (no page) and {MOST_SLOTS}"
+        yield "page_containers", f"{shown} is not between 0 (no page) and {MOST_CHARTED}"
     if config.series_cap < 1:
         yield "series_cap", f"series_cap = {config.series_cap} is not positive"
     if not 0 <= config.metrics_min_age_seconds <= 86400:

@@ -26,6 +26,7 @@ from tests.kernel.support.hearing import Heard
 from tests.kernel.support.settings import HUGE_PAGES, setting
 
 SMALL = 64
+WIDE = 65536
 
 MakeContainer = Callable[[str], Container]
 
@@ -69,7 +70,7 @@ if "fentry" not in engines():  # it takes what programs that deny forks take
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests marked `every_engine` run once on each, with `one_engine` on that one; others on what is preferred."""
-    for fixture in {"counting", "small_counting", "own"} & set(metafunc.fixturenames):
+    for fixture in {"counting", "small_counting", "wide_counting", "own"} & set(metafunc.fixturenames):
         every, one = (metafunc.definition.get_closest_marker(name) for name in ("every_engine", "one_engine"))
         metafunc.parametrize(fixture, one.args if one else engines() if every else engines()[:1], indirect=True)
 
@@ -87,6 +88,15 @@ def small_counting(request: pytest.FixtureRequest) -> Iterator[Counting]:
     """Counting with room for SMALL more containers than the host has cgroups."""
     cgroups = sum(1 for _ in os.walk(mountpoints.unified()))
     loaded = Counting("small", slots=2 + cgroups + SMALL, engine=request.param)
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="session")
+def wide_counting(request: pytest.FixtureRequest) -> Iterator[Counting]:
+    """Counting whose next slots have numbers above 65 535, as on a host that has given out those below."""
+    loaded = Counting("wide", slots=2 * WIDE, engine=request.param)
+    loaded.give_out_again_last(WIDE)
     yield loaded
     loaded.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from containeragent.counters.records import SLOT_DEAD, SLOT_FREE, SLOT_LIVE
-from tests.kernel.conftest import SMALL, MakeContainer
+from tests.kernel.conftest import SMALL, WIDE, MakeContainer
 from tests.kernel.support.comparing import compare_pages, compare_tasks
 from tests.kernel.support.containers import PAGE_BYTES, Container
 from tests.kernel.support.counting import Counting
@@ -174,3 +174,42 @@ def test_deep(counting: Counting, make_container: MakeContainer) -> None:
     assert {reading.forks for reading in nearest} == {readings[-1].forks} != {0}
     assert {reading.peak_tasks for reading in nearest} == {24}
     assert all(reading.peak_pages * PAGE_BYTES > 64 << 20 for reading in nearest)
+
+
+def test_high_slot_numbers(
+    wide_counting: Counting, make_container: MakeContainer, disk_folder: Path, tmpfs_folder: Path
+) -> None:
+    """Tasks and pages of containers whose slots need more than 16 bits are theirs and their parents', to the last."""
+    parent = make_container("parent")
+    child, sibling = parent.child("child"), parent.child("sibling")
+    slots = [wide_counting.slot(container) for container in (parent, child, sibling)]
+    assert min(slots) >= WIDE
+    compare_tasks(wide_counting, child, "forks")
+    compare_pages(wide_counting, child, "anon", "touch_and_drop")
+    compare_pages(wide_counting, child, "anon", "huge")
+    compare_pages(wide_counting, sibling, "files", "disk", disk_folder)
+    compare_pages(wide_counting, child, "files", "kept", tmpfs_folder, "kept", 313)
+    for container in (child, sibling, parent):
+        wide_counting.assert_pages_at_rest(container)
+        wide_counting.assert_tasks_at_rest(container)
+    below = [wide_counting.reading(container) for container in (child, sibling)]
+    assert wide_counting.reading(parent).forks == sum(reading.forks for reading in below) >= 23 * 43
+    assert below[1].total["shmem"] == 0
+    with wide_counting.looking() as look:
+        seen = look(child)
+    assert (seen["shmem"], seen["file"]) == (313, wide_counting.pages(child).file)
+
+
+def test_high_slot_numbers_come_back(wide_counting: Counting, make_container: MakeContainer, disk_folder: Path) -> None:
+    """Pages of a removed one are given to its parent."""
+    parent = make_container("parent")
+    child = parent.child("child")
+    slot = wide_counting.slot(child)
+    assert slot >= WIDE
+    _write_and_leave(wide_counting, child, disk_folder, 313)
+    assert wide_counting.state_of_slot(slot) == SLOT_DEAD
+    with wide_counting.sweeper() as sweeper:
+        sweeper.sweep()
+    assert wide_counting.state_of_slot(slot) == SLOT_FREE
+    wide_counting.assert_pages_at_rest(parent)
+    assert wide_counting.reading(parent).local["file"] >= 313

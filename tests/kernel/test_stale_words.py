@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from containeragent.counters.records import BLOCK_PAGES
+from containeragent.counters.records import BLOCK_PAGES, OWNER_ANON
 from containeragent.host import page_flags
 from containeragent.libbpf import Runnable
 from tests.kernel.conftest import MakeContainer
@@ -21,7 +21,6 @@ from tests.kernel.support.counting import Counting
 from tests.kernel.support.running import Running
 from tests.kernel.support.waiting import until
 
-OWNER_ANON = 0x10000  # bpf/records.h
 FREE_BLOCKS = 3  # with so many words each
 
 pytestmark = pytest.mark.one_engine("tracepoint")

@@ -74,7 +74,7 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
         ("bpffs = ['x']", "bpffs must be a string"),
         ("[socket]", "socket must be a string"),
         ("slots = 15", "slots = 15"),
-        ("slots = 65536", "slots = 65536"),
+        ("slots = 1048577", "slots = 1048577"),
         ("series_cap = 0", "series_cap = 0"),
         ("subsystem_seconds = 0", "subsystem_seconds = 0"),
         ("subsystem_seconds = 61", "subsystem_seconds = 61"),

@@ -158,7 +158,7 @@ def test_a_file_of_others_is_told_with_the_rest(tmp_path: Path) -> None:
     found, mistakes = config.examine(file, {})
     assert [one.message.partition("; ")[0] for one in mistakes] == [
         f"{file}: others than root may write it",
-        f"{file}:1: slots = 1 is not between 16 and 65535",
+        f"{file}:1: slots = 1 is not between 16 and 1048576",
     ]
     assert found.slots == 1
     with pytest.raises(Refused, match="others than root"):

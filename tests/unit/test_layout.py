@@ -15,7 +15,7 @@ from containeragent.host.btf import Btf
 from containeragent.loader import engines, fentry_layout, kernel_layout, sources
 from containeragent.loader.kernel_layout import REQUIRED_TRACEPOINTS, definitions, has_migration_events, header
 
-SIZES = ("VMEMMAP_BASE", "SLOTS", "CPUS", "BLOCKS", "TASKS", "TURN", "LOADER_THREAD", "KEPT_IN")
+SIZES = ("VMEMMAP_BASE", "SLOTS", "IDS_CACHED", "CPUS", "BLOCKS", "TASKS", "TURN", "LOADER_THREAD", "KEPT_IN")
 
 
 class FakeBtf:

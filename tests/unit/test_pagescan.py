@@ -13,7 +13,7 @@ import pytest
 
 from containeragent.counters import pagescan
 from containeragent.counters.pagescan import KINDS, PageScanner
-from containeragent.counters.records import BLOCK_PAGES
+from containeragent.counters.records import BLOCK_PAGES, OWNER_ANON
 from containeragent.counters.stale import Freed, StaleWords
 from containeragent.host import page_flags
 from containeragent.host.page_flags import (
@@ -34,7 +34,6 @@ from containeragent.host.page_flags import (
 from containeragent.libbpf import Runnable
 
 BLOCKS, SLOTS = 3 * pagescan._WINDOW_BLOCKS // 2, 16
-OWNER_ANON = 0x10000
 
 
 class Frames:

@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from containeragent.counters.records import BLOCK_PAGES, OWNER_ANON, OWNER_FILE, OWNER_MAPPED, OWNER_SHMEM
 from containeragent.libbpf import Runnable
 from containeragent.loader import seed
-from containeragent.loader.seed import BLOCK_PAGES, Seeder, page_types, wanted_words
+from containeragent.loader.seed import Seeder, page_types, wanted_words
 
 # include/uapi/linux/kernel-page-flags.h, by bit
 LOCKED, REFERENCED, LRU, ACTIVE, SLAB, BUDDY = 1 << 0, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 10
 MMAP, ANON, SWAPCACHE, SWAPBACKED = 1 << 11, 1 << 12, 1 << 13, 1 << 14
 HEAD, TAIL, HUGE, UNEVICTABLE, NOPAGE, KSM, THP = 1 << 15, 1 << 16, 1 << 17, 1 << 18, 1 << 20, 1 << 21, 1 << 22
-NOTHING, IS_ANON, IS_FILE, IS_SHMEM, IS_MAPPED = 0, 0x10000, 0x20000, 0x40000, 0x200000
+NOTHING, IS_ANON, IS_FILE, IS_SHMEM, IS_MAPPED = 0, OWNER_ANON, OWNER_FILE, OWNER_SHMEM, OWNER_MAPPED
 
 
 @pytest.mark.parametrize(

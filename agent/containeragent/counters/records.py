@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-LAYOUT = 7
+LAYOUT = 8
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
-SLOT_MASK = 0xFFFF  # of an owner word
-OWNER_BY_FILE = 0x800000  # of an owner word: page cache of a file that is charged to the slot
+SLOT_MASK = 0xFFFFF  # of an owner word
+# Of an owner word, above the slot: page cache of a file that is charged to the slot; what a page is counted as.
+OWNER_BY_FILE = 0x200000
+OWNER_ANON, OWNER_FILE, OWNER_SHMEM, OWNER_MAPPED = 0x1000000, 0x2000000, 0x4000000, 0x8000000
 SLOT_FREE, SLOT_LIVE, SLOT_DEAD = 0, 1, 2
 
 UNKNOWN = np.iinfo(np.int64).min  # in a column: this is not known of that container
@@ -44,9 +46,9 @@ GROUP = np.dtype(
         ("exits", "i8"),
         ("pages", "i8"),
         ("pages_peak", "i8"),
-        ("tasks_local", "i8"),
-        ("parent", "u2"),
-        ("limited", "u2"),
+        ("tasks_local", "i4"),
+        ("limited", "u4"),
+        ("parent", "u4"),
         ("children", "u4"),
     ]
 )

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from containeragent import __version__, libbpf, turn
+from containeragent.counters.records import BLOCK_PAGES
 from containeragent.errors import HostRefused, Refused
 from containeragent.host import cpus
 from containeragent.host.btf import Btf
-from containeragent.loader import denial, frames, kernel_layout, seed, sources
+from containeragent.loader import denial, frames, kernel_layout, sources
 from containeragent.loader.compiler import Module
 from containeragent.loader.engines import Engine
 from containeragent.stamp import Stamp
@@ -65,6 +66,11 @@ def _task_entries() -> int:
     return 1 << max(14, min(22, (allowed - 1).bit_length()))
 
 
+def ids_cached(slots: int) -> int:
+    """Entries of the map id_cache: so many that few cgroups have the same one."""
+    return 1 << max(16, (4 * slots - 1).bit_length())
+
+
 def _struct_page_base(btf: Btf, folder: Path) -> int:
     """Address of the struct page of frame 0; see bpf/calibrate.c."""
     struct_bytes = kernel_layout.definitions(btf)["PAGE_STRUCT_BYTES"]
@@ -92,7 +98,7 @@ def _struct_page_base(btf: Btf, folder: Path) -> int:
 
 
 def _new_stamp(engine: Engine, without_fentry: str, slots: int, kept: Stamp | None) -> Stamp:
-    blocks = (frames.host_frames() + seed.BLOCK_PAGES - 1) // seed.BLOCK_PAGES
+    blocks = (frames.host_frames() + BLOCK_PAGES - 1) // BLOCK_PAGES
     return Stamp(
         version=__version__,
         layout=sources.layout(),
@@ -115,6 +121,7 @@ def _compiled(btf: Btf, engine: Engine, stamp: Stamp, kept: Kept | None) -> Modu
         btf,
         VMEMMAP_BASE=_struct_page_base(btf, folder),
         SLOTS=stamp.slots,
+        IDS_CACHED=ids_cached(stamp.slots),
         CPUS=stamp.cpus,
         BLOCKS=stamp.blocks,
         TASKS=stamp.tasks,

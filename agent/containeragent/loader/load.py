@@ -20,7 +20,7 @@ import numpy as np
 from containeragent import libbpf, tasks, turn
 from containeragent.counters.maps import CounterMaps
 from containeragent.errors import HostRefused, Refused
-from containeragent.host import cgroup2, mounts
+from containeragent.host import cgroup2, cpus, mounts
 from containeragent.host.btf import Btf
 from containeragent.libbpf import Runnable
 from containeragent.loader import adopt, build, denial, engines, replacing, seed
@@ -32,6 +32,7 @@ from containeragent.stamp import Stamp
 
 BPFFS = Path("/sys/fs/bpf")
 TRACEFS = Path("/sys/kernel/tracing")
+_MOST_ROWS = (1 << 31) - 1  # 256 GiB
 
 KEPT_MAPS = (
     "rows",
@@ -92,6 +93,13 @@ def prepare_host(options: Options, say: Say) -> None:
     if mounts.find("tracefs") is None:
         mounts.mount("tracefs", TRACEFS)
         say(f"mounted tracefs on {TRACEFS}")
+
+
+def _check_rows(slots: int, cpus: int) -> None:
+    """The programs count rows in 32 bits, and the compiler multiplies with a sign."""
+    most = _MOST_ROWS // cpus
+    if slots > most:
+        raise Refused("EINVAL", f"{slots} slots are too many for {cpus} CPUs, which can have {most}: give less --slots")
 
 
 def _attach(module: Module, names: Iterable[str]) -> None:
@@ -208,6 +216,7 @@ def load(options: Options, replace: bool, say: Say) -> Stamp:
     With `replace`, programs of another version are exchanged: the new ones count before the old ones stop. Where the
     layout of the maps is the same, they go on with the same counters.
     """
+    _check_rows(options.slots, cpus.possible())
     prepare_host(options, say)
     pins = Pins(options.bpffs)
     with pins.loader_lock():

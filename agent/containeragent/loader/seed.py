@@ -18,11 +18,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from containeragent.counters.records import BLOCK_PAGES, OWNER_ANON, OWNER_FILE, OWNER_MAPPED, OWNER_SHMEM
 from containeragent.host import page_flags
 from containeragent.libbpf import Runnable
-
-BLOCK_PAGES = 512
-_OWNER_ANON, _OWNER_FILE, _OWNER_SHMEM, _OWNER_MAPPED = 0x10000, 0x20000, 0x40000, 0x200000  # bpf/records.h
 
 Words = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.uint64]
@@ -42,9 +40,9 @@ def page_types(flags: Numbers) -> Words:
     What counts as mapped is OWNER_MAPPED too; that alone is memory of the kernel that a program maps.
     """
     mapped, cached = (flags & page_flags.MMAP) != 0, page_flags.are_cached(flags)
-    types = np.where(cached, np.where(flags & page_flags.SWAPBACKED, _OWNER_SHMEM, _OWNER_FILE), 0)
-    types = np.where(page_flags.are_mapped(flags, mapped), types | _OWNER_MAPPED, types)
-    types = np.where(page_flags.are_anon(flags, mapped), _OWNER_ANON, types)
+    types = np.where(cached, np.where(flags & page_flags.SWAPBACKED, OWNER_SHMEM, OWNER_FILE), 0)
+    types = np.where(page_flags.are_mapped(flags, mapped), types | OWNER_MAPPED, types)
+    types = np.where(page_flags.are_anon(flags, mapped), OWNER_ANON, types)
     return np.where(flags & page_flags.NEVER_USED_BY_PROGRAMS, 0, types).astype(np.uint32)
 
 
@@ -61,7 +59,7 @@ def wanted_words(flags: Numbers, cgroups: Numbers, slot_of: dict[int, int]) -> W
     """Owner words of one block of pages, from their flags and the inodes of their cgroups."""
     types, owners = page_types(flags), cgroups.copy()
     _inherit_from_heads(flags, types, owners)
-    types[(types == _OWNER_MAPPED) & (owners == 0)] = 0  # the kernel counts its own memory only where it charges it
+    types[(types == OWNER_MAPPED) & (owners == 0)] = 0  # the kernel counts its own memory only where it charges it
     inodes, index = np.unique(owners, return_inverse=True)
     slots = np.array([slot_of.get(int(inode), 0) for inode in inodes], dtype=np.uint32)[index]
     return np.where((types != 0) & (slots != 0), types | slots, 0).astype(np.uint32)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 AT_ONCE = 4
-MOST_WAITING = 65536  # as many as there can be slots
+MOST_WAITING = 65536
 _STOP_SECONDS = 5.0
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4  # linux/prctl.h
 

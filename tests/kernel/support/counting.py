@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 
@@ -90,6 +91,14 @@ class Counting:
         found = np.flatnonzero((slots["cgroup_id"] == container.id) & (slots["state"] != SLOT_FREE))
         assert len(found) == 1, f"{container.path} has slots {found.tolist()}"
         return int(found[0])
+
+    def give_out_again_last(self, below: int) -> None:
+        """Free slots with numbers below go to the end of the queue, as when each was taken and given back."""
+        queue, number = self.pins.get("maps", "free_slots"), ctypes.c_uint32(0)
+        while number.value < below - 1:
+            assert libbpf.library().bpf_map_lookup_and_delete_elem(queue, None, ctypes.byref(number)) == 0
+            libbpf.map_update(queue, None, bytes(number))
+        os.close(queue)
 
     def state_of_slot(self, slot: int) -> int:
         """SLOT_FREE, SLOT_LIVE or SLOT_DEAD."""
