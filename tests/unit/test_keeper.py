@@ -315,9 +315,11 @@ def test_whose_hits_are_told(host: Host) -> None:
     host.keeper.change(("shop",), {"task_limit": 9})
     seen.clear()
     identity = _number(host, WEB)
-    (host.web / "pids.events").write_text("max 7")
-    (host.web / "pids.events.local").write_text("max 7")
-    (host.files.root / "shop" / "memory.events").write_text("low 0\nhigh 2\nmax 1\noom_kill 0")
+    shop = host.files.root / "shop"
+    for file in ("pids.events.local", "pids.events"):
+        (host.web / file).write_text("max 7")
+    for file in ("memory.events.local", "memory.events"):
+        (shop / file).write_text("low 0\nhigh 2\nmax 1\noom_kill 0")
     until(lambda: (host.state(WEB).hits.tasks, host.state(("shop",)).hits.pages), (7, 3))
     host.keeper.refresh(identity)
     host.keeper.refresh(12345)
