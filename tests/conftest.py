@@ -22,6 +22,10 @@ hypothesis.settings.load_profile("patient")
 # What the agent obeys is writable for its owner alone, whatever the shell's umask is.
 os.umask(0o022)
 
+# What tests start is to end by these, also where somebody runs them in the background or under nohup.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 collect_ignore = [] if IN_GUEST else ["guest"]
 
 
