@@ -24,7 +24,8 @@ os.umask(0o022)
 
 # What tests start is to end by these, also where somebody runs them in the background or under nohup.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 collect_ignore = [] if IN_GUEST else ["guest"]
 
