@@ -39,7 +39,8 @@ def test_a_thousand_containers(fresh: Agent) -> None:
 
 def test_nothing_of_the_compiler_is_in_the_agent(fresh: Agent) -> None:
     """It went with the loader; the programs' descriptors are all that is left."""
-    mapped = Path(f"/proc/{fresh.pid}/maps").read_text()
+    lines = Path(f"/proc/{fresh.pid}/maps").read_text().splitlines()
+    mapped = " ".join(line[line.find("/") :] for line in lines if "/" in line)  # addresses may have a bcc in them
     assert "bcc" not in mapped and "LLVM" not in mapped and "clang" not in mapped
     assert "libcrypto" not in mapped and "libssl" not in mapped  # they are for TLS, and for who opens the page
     children = Path(f"/proc/{fresh.pid}/task/{fresh.pid}/children").read_text()

@@ -133,4 +133,4 @@ def test_a_dry_run_lets_go_on_what_was_stopped(host: Host) -> None:
     until(lambda: "stop" in host.done)
     host.limits = Limits(page_limit=800, dry_run=True)
     host.enforcer.wake(ID)
-    until(lambda: host.done[-1] == "go on")
+    until(lambda: "go on" in host.done)  # reclaim may come in afterwards, from its own thread
