@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from containeragent import small_file, toml_file, trust
-from containeragent.errors import Refused
+from containeragent.errors import Refused, reason
 from containeragent.metrics import patterns
 from containeragent.toml_file import TomlFile
 
@@ -140,7 +140,7 @@ def _parsed(path: Path | None) -> tuple[TomlFile, str | None]:
         what = "is a link that leads nowhere" if file.is_symlink() else "does not exist"
         raise Refused("ENOENT", f"{file} {what}; name another --config") from None
     except OSError as error:
-        raise Refused("EIO", f"{file} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise Refused("EIO", f"{file} cannot be read: {reason(error)}") from None
     return toml_file.parse(file, raw), trust.distrust(file, found, or_own=True)
 
 

@@ -42,3 +42,8 @@ def errno_name(number: int) -> str:
 def is_errno_name(code: object) -> bool:
     """Whether it is an errno's symbol."""
     return code in _errno.errorcode.values()
+
+
+def reason(error: OSError) -> str:
+    """What the system says of it, to stand within a line."""
+    return (error.strerror or str(error)).lower()

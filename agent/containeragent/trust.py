@@ -9,6 +9,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from containeragent.errors import reason
+
 _ROOT = 0
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _MOST_LINKS = 40  # path_resolution(7)
@@ -25,7 +27,7 @@ def distrust(file: Path, found: os.stat_result, *, or_own: bool = False) -> str 
     try:
         return next((f"others than root may {why}" for why in _ways_in(way_to(file), users)), None)
     except OSError as error:
-        return f"the way to it changes at this moment: {(error.strerror or str(error)).lower()}"
+        return f"the way to it changes at this moment: {reason(error)}"
 
 
 def _ways_in(places: Iterable[Path], users: set[int]) -> Iterator[str]:

@@ -3,13 +3,11 @@
 
 import sys
 
-_is_loaded = "ssl" in sys.modules
-if not _is_loaded:
-    sys.modules["ssl"] = None  # type: ignore[assignment]  # importing it is an ImportError then, which it expects
+sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # importing it is an ImportError then, which it expects
 try:
     from http.client import HTTPConnection, HTTPException, IncompleteRead
 finally:
-    if not _is_loaded:
+    if sys.modules["ssl"] is None:
         del sys.modules["ssl"]
 
 __all__ = ["HTTPConnection", "HTTPException", "IncompleteRead"]

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import sys
 
-_is_loaded = "ssl" in sys.modules
-if not _is_loaded:
-    sys.modules["ssl"] = None  # type: ignore[assignment]  # importing it is an ImportError then, which it expects
+sys.modules.setdefault("ssl", None)  # type: ignore[arg-type]  # importing it is an ImportError then, which it expects
 try:
     from cheroot import wsgi
     from cheroot.server import HTTPConnection, HTTPRequest
 finally:
-    if not _is_loaded:
+    if sys.modules["ssl"] is None:
         del sys.modules["ssl"]
 
 __all__ = ["HTTPConnection", "HTTPRequest", "wsgi"]

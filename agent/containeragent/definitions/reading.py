@@ -17,7 +17,7 @@ from containeragent import small_file, toml_file, trust
 from containeragent.config import DEFAULT_DEFINITIONS
 from containeragent.definitions import format
 from containeragent.definitions.format import Definition
-from containeragent.errors import Refused
+from containeragent.errors import Refused, reason
 from containeragent.toml_file import TomlFile
 
 SUFFIX = ".toml"
@@ -94,4 +94,4 @@ def read(path: Path, trusting: bool) -> TomlFile:
 
 
 def _unreadable(path: Path, error: OSError) -> Refused:
-    return small_file.refusal(path, f"it cannot be read: {(error.strerror or str(error)).lower()}")
+    return small_file.refusal(path, f"it cannot be read: {reason(error)}")

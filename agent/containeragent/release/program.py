@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containeragent import trust
-from containeragent.errors import Refused
+from containeragent.errors import Refused, reason
 
 ENVIRONMENT = {"HOME": "/", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
 LONGEST_SECONDS = 60.0
@@ -39,7 +39,7 @@ def check(path: str) -> None:
     try:
         found = real.stat()
     except OSError as error:
-        raise _refuse(path, (error.strerror or str(error)).lower()) from None
+        raise _refuse(path, reason(error)) from None
     if not stat.S_ISREG(found.st_mode):
         raise _refuse(path, "it is not a regular file")
     if not found.st_mode & 0o111:
@@ -68,7 +68,7 @@ def run(path: str, name: str, longest_seconds: float = LONGEST_SECONDS) -> Outco
     except Refused as refused:
         return Outcome(None, refused.message, time.monotonic() - started)
     except OSError as error:
-        why = f"release_agent {path} was not started: {(error.strerror or str(error)).lower()}"
+        why = f"release_agent {path} was not started: {reason(error)}"
         return Outcome(None, why, time.monotonic() - started)
     _protect_no_more(process.pid)
     in_time = _ends(process.pid, longest_seconds)

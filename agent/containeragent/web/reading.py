@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from containeragent import small_file
-from containeragent.errors import Refused
+from containeragent.errors import Refused, reason
 from containeragent.events.event import printable
 from containeragent.web import tls
 from containeragent.web.file import WebConfig, parse
@@ -26,7 +26,7 @@ def read(path: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
     try:
         config = parse(tls.trusted(path).decode(), path)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        why = reason(error)
         raise Refused("EINVAL", printable(f"web_config_file {path} cannot be read: {why}")) from None
     except UnicodeDecodeError:
         raise small_file.refusal(path, "this is not UTF-8") from None
