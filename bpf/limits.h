@@ -46,7 +46,7 @@ static __always_inline bool check_pages(u32 slot, s64 was, s64 now)
 		news = note_hit(&limit->pages_flag, &limit->pages_at_hit, now);
 	}
 	if (crossed(limit->page_stop, was, now))
-		news |= note_hit(&limit->stop_flag, &limit->pages_at_hit, now);
+		news |= note_hit(&limit->stop_flag, &limit->stop_at_hit, now);
 	return news;
 }
 

@@ -10,7 +10,7 @@
  * BLOCKS    number of owner blocks: (highest page frame number >> 9) + 1
  * IDS_CACHED entries of the map id_cache: a power of two, 65536 or more
  */
-#define LAYOUT 8
+#define LAYOUT 9
 
 #define SLOT_NONE 0 /* an owner word of an untracked page */
 #define SLOT_ROOT 1 /* the root of the cgroup2 hierarchy */
@@ -103,6 +103,7 @@ struct limit {
 	u64 stop_flag;
 	s64 tasks_at_hit;
 	s64 pages_at_hit;
+	s64 stop_at_hit; /* pages at page_stop: it may be passed before the agent has looked at pages_at_hit */
 };
 
 enum slot_state { SLOT_FREE, SLOT_LIVE, SLOT_DEAD };

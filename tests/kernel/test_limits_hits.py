@@ -25,6 +25,10 @@ def _kinds(hits: list[LimitHit]) -> list[tuple[Limit, Cause]]:
     return [(hit.limit, hit.cause) for hit in hits]
 
 
+def _of(hits: list[LimitHit], container: Container) -> list[LimitHit]:
+    return [hit for hit in hits if hit.cgroup_id == container.id]
+
+
 @pytest.mark.every_engine
 def test_page_limit(counting: Counting, heard: Heard, container: Container) -> None:
     """Each way up over the limit is a hit; 112.5 % of it is told too. Only the first is told, until it is armed."""
@@ -40,6 +44,32 @@ def test_page_limit(counting: Counting, heard: Heard, container: Container) -> N
     assert first.value == second.value == PAGES
     assert PAGES < first.usage <= PAGES + 512 and PAGES * 9 // 8 < second.usage <= PAGES * 9 // 8 + 512
     assert first.cgroup_id == container.id and first.task and first.task.pid == running.process.pid
+
+
+def test_each_with_its_own_usage(heard: Heard, container: Container, make_container: MakeContainer) -> None:
+    """Also where both were passed before anybody looked."""
+    first, go_on = make_container("first"), threading.Event()
+    told: list[LimitHit] = []
+
+    def hear(hits: list[LimitHit]) -> None:
+        told.extend(hits)
+        go_on.wait(60)
+
+    heard.source.listen_limits(hear)
+    try:
+        heard.source.set_limits(first.id, None, 1)
+        heard.source.set_limits(container.id, None, PAGES)
+        with Running(first, "limits", "waves", PAGES, 1) as one:
+            for _ in one.rests():
+                pass
+        assert until(lambda: bool(told), bool, 5)
+        with Running(container, "limits", "waves", PAGES * 2, 1) as other:
+            for _ in other.rests():
+                pass
+    finally:
+        go_on.set()
+    usages = [hit.usage for hit in until(lambda: _of(told, container), lambda hits: len(hits) == 2, 5)]
+    assert PAGES < usages[0] <= PAGES + 512 and PAGES * 9 // 8 < usages[1] <= PAGES * 9 // 8 + 512
 
 
 def test_limit_of_an_ancestor(heard: Heard, make_container: MakeContainer) -> None:

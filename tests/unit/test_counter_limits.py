@@ -17,6 +17,7 @@ from tests.unit.test_snapshot import CHILD, PARENT, FakeMaps
 
 TASK = Task(23, "sh")
 FLAGS = {Limit.TASKS: "tasks_flag", Limit.PAGES: "pages_flag", Limit.STOP: "stop_flag"}
+USAGES = {Limit.TASKS: "tasks_at_hit", Limit.PAGES: "pages_at_hit", Limit.STOP: "stop_at_hit"}
 
 
 class Made:
@@ -38,7 +39,7 @@ class Made:
         """Noted by the programs."""
         limits = self.maps.limits[slot]
         limits[FLAGS[limit]] = LIMIT_HIT
-        limits["tasks_at_hit" if limit is Limit.TASKS else "pages_at_hit"] = usage
+        limits[USAGES[limit]] = usage
         limits["task_limit" if limit is Limit.TASKS else "page_limit"] = value
 
     def flags(self, slot: int) -> list[int]:
@@ -96,6 +97,14 @@ def test_all_limits_of_one(made: Made) -> None:
     for limit in Limit:
         made.hit(CHILD, limit)
     assert [hit.limit for hit in made.told(CHILD)] == list(Limit)
+
+
+def test_each_limit_has_its_own_usage(made: Made) -> None:
+    """Pages go past the limit and past the stop before the agent has looked."""
+    made.limits.set(100 + CHILD, 7, 7)
+    for usage, limit in enumerate(Limit, 7):
+        made.hit(CHILD, limit, usage)
+    assert [hit.usage for hit in made.told(CHILD)] == [7, 8, 9]
 
 
 def test_one_that_is_not_told_yet_will_be(made: Made) -> None:

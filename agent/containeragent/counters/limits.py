@@ -25,7 +25,7 @@ _MOST = 1 << 60  # beyond it, 112.5 % of a limit would be no number of 64 bits
 _FIELDS = {
     Limit.TASKS: ("tasks_flag", "tasks_at_hit", "task_limit"),
     Limit.PAGES: ("pages_flag", "pages_at_hit", "page_limit"),
-    Limit.STOP: ("stop_flag", "pages_at_hit", "page_limit"),
+    Limit.STOP: ("stop_flag", "stop_at_hit", "page_limit"),
 }
 
 

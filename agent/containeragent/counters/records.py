@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LAYOUT = 8
+LAYOUT = 9
 BLOCK_PAGES = 512
 SLOT_ROOT = 1
 SLOT_MASK = 0xFFFFF  # of an owner word
@@ -69,6 +69,7 @@ LIMIT = np.dtype(
         ("stop_flag", "u8"),
         ("tasks_at_hit", "i8"),
         ("pages_at_hit", "i8"),
+        ("stop_at_hit", "i8"),
     ]
 )
 
