@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from containeragent.host import cpus
 
 KINDS = ("maps", "programs", "links")
 _READY = "ready-"
+_END_SECONDS = 5.0
 
 
 def _nothing() -> None:
@@ -191,12 +193,42 @@ class Pins:
 
 
 def _remove(folder: Path) -> None:
-    """A tree of pins, links first, so that nothing counts into maps that are going."""
-    for kind in ("links", "programs", "maps"):
-        path = folder / kind
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(path):
-                (path / name).unlink()
-            path.rmdir()
+    """A tree of pins, links first, so that nothing counts into maps that are going.
+
+    The kernel empties a map of programs as soon as no pin and no process holds it, and detaches later: in between, what
+    is attached would find nothing to call and say that it lost a task.
+    """
+    attached = _attached(folder / "links")
+    _unlink_all(folder / "links")
+    _unlink_all(folder / "programs")
+    _await_end(attached)
+    _unlink_all(folder / "maps")
     with contextlib.suppress(FileNotFoundError):
         folder.rmdir()
+
+
+def _unlink_all(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            (folder / name).unlink()
+        folder.rmdir()
+
+
+def _attached(links: Path) -> list[int]:
+    """Ids of the programs that links keep attached."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # not there, or not to be read: there is nobody to wait for
+        for path in links.iterdir():
+            descriptor = libbpf.obj_get(str(path))
+            try:
+                found.append(libbpf.program_of_link(descriptor))
+            finally:
+                os.close(descriptor)
+    return found
+
+
+def _await_end(programs: list[int]) -> None:
+    """Until they are gone; not for ever, as others may hold them (bpftool)."""
+    end = time.monotonic() + _END_SECONDS
+    while any(map(libbpf.is_loaded, programs)) and time.monotonic() < end:
+        time.sleep(0.01)

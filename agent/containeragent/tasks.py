@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from containeragent import libbpf
-from containeragent.libbpf import Runnable
+from containeragent import runnable
+from containeragent.runnable import Runnable
 
 
 def _threads_by_process(proc: Path) -> dict[int, int]:
@@ -27,7 +27,7 @@ def _threads_by_process(proc: Path) -> dict[int, int]:
 
 def scan(iterator: int, scan_process: Runnable, counted: Callable[[], int], proc: Path = Path("/proc")) -> None:
     """All tasks: those that the kernel iterates, then, if `counted` stays short of it, those that only /proc shows."""
-    libbpf.run_iterator(iterator)
+    runnable.run_iterator(iterator)
     threads = _threads_by_process(proc)
     if counted() >= sum(threads.values()):
         return

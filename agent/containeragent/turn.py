@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from containeragent import libbpf
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 FIRST = 0
 

@@ -70,7 +70,7 @@ def test_replaced_in_storms(fresh: Agent) -> None:
         _until_followed(fresh, number)
         assert_at_rest(fresh, FORKS * number, number)
         assert fresh.pinned() == pins and sorted(os.listdir(fresh.bpffs)) == ["agent", "live"]
-    assert_nothing_lost(fresh, may_be_scanned=True)
+    assert_nothing_lost(fresh)
     assert footprint(fresh.pid).descriptors <= before.descriptors + 3
 
 
@@ -96,4 +96,4 @@ def test_killed_while_replacing(fresh: Agent) -> None:
     command.run(_replace_line(fresh)).ok()
     until(lambda: sorted(os.listdir(fresh.bpffs)), lambda found: found == ["agent", "live"], "nothing left", 60)
     assert fresh.pinned() == pins
-    assert_nothing_lost(fresh, may_be_scanned=True)
+    assert_nothing_lost(fresh)

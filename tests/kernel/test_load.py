@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from containeragent import libbpf
+from containeragent import libbpf, pins
 from containeragent.errors import Refused
 from containeragent.loader import frames
 from containeragent.loader.load import BPFFS, Options, load, unload
@@ -160,6 +160,31 @@ def test_replace_while_forking(own: Counting, make_container: MakeContainer) -> 
     assert own.assert_tasks_at_rest(container) == 0
     reading = own.reading(container)
     assert (reading.forks, reading.exits) == (4 * (23 * 43 + 1), 4 * (23 * 43 + 1) + 1)
+
+
+@pytest.mark.every_engine
+def test_replaced_programs_end_before_their_maps(own: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are still attached would find no programs to call in theirs, and say that they lost a task."""
+    replaced, unlink_all, seen = _linked_programs(own.pins), pins._unlink_all, list[bool]()
+
+    def watched(folder: Path) -> None:
+        if folder.name == "maps":
+            seen.append(any(map(libbpf.is_loaded, replaced)))
+        unlink_all(folder)
+
+    monkeypatch.setattr(pins, "_unlink_all", watched)
+    assert all(map(libbpf.is_loaded, replaced))
+    load(own.options, True, no_say)
+    assert seen == [False]
+
+
+def _linked_programs(pinned: Pins) -> list[int]:
+    found = []
+    for name in pinned.names("links"):
+        descriptor = pinned.get("links", name)
+        found.append(libbpf.program_of_link(descriptor))
+        os.close(descriptor)
+    return found
 
 
 def test_replace_while_faulting(own: Counting, make_container: MakeContainer) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from containeragent.counters.records import BLOCK_PAGES, OWNER_ANON
 from containeragent.host import page_flags
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 from tests.kernel.conftest import MakeContainer
 from tests.kernel.support.containers import Container
 from tests.kernel.support.counting import Counting

@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from containeragent import libbpf
+from containeragent import libbpf, runnable
 from containeragent.counters import charged
 from containeragent.counters.charged import Cached, ChargedFiles, FileKey
 from containeragent.counters.maps import CounterMaps
@@ -52,7 +52,7 @@ class Kernel:
         patch.setattr(libbpf, "map_keys", lambda *_: [*self.entries, *list(self.entries)[:1], b"gone meanwhile!!"])
         patch.setattr(libbpf, "map_update", self._update)
         patch.setattr(libbpf, "map_delete", lambda _, key: self.entries.pop(key, None) is not None)
-        patch.setattr(libbpf, "run_iterator", self._find)
+        patch.setattr(runnable, "run_iterator", self._find)
         patch.setattr(charged, "Runnable", lambda descriptor: self._walk if descriptor == 5 else None)
         patch.setattr(grace, "wait_for_programs", self._wait)
         maps = {"files": 1, "file_filter": 2, "mapped_file": 3, "file_walk": 4}

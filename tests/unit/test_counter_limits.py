@@ -12,7 +12,7 @@ from containeragent.counters.limits import Limits
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.records import LIMIT_ARMED, LIMIT_HIT, LIMIT_TOLD, NO_LIMIT, SLOT_FREE
 from containeragent.errors import Refused
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 from tests.unit.test_snapshot import CHILD, PARENT, FakeMaps
 
 TASK = Task(23, "sh")

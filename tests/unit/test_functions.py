@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from containeragent import libbpf
+from containeragent import runnable
 from containeragent.errors import Refused
 from containeragent.host import functions
 from containeragent.host.btf import Btf
@@ -48,7 +48,7 @@ def _kernel_answers(monkeypatch: pytest.MonkeyPatch, number: int) -> list[int]:
         if number:
             raise OSError(number, "load")
 
-    monkeypatch.setattr(libbpf, "attach_nothing", attach)
+    monkeypatch.setattr(runnable, "attach_nothing", attach)
     return tried
 
 

@@ -31,7 +31,7 @@ from containeragent.host.page_flags import (
     SWAPCACHE,
     UNEVICTABLE,
 )
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 BLOCKS, SLOTS = 3 * pagescan._WINDOW_BLOCKS // 2, 16
 

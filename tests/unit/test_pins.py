@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from containeragent import libbpf, turn
+from containeragent import libbpf, pins as module, turn
 from containeragent.errors import Refused
 from containeragent.pins import KINDS, Pins
 
@@ -45,6 +45,27 @@ def test_publish_again(pins: Pins) -> None:
     pins.publish(NEWER)
     assert _tree(pins) == NEWER
     assert [path.name for path in pins.folder.iterdir()] == ["live"]
+
+
+@pytest.mark.parametrize("others_hold", [False, True])
+def test_maps_outlive_what_counts_into_them(pins: Pins, monkeypatch: pytest.MonkeyPatch, others_hold: bool) -> None:
+    """The kernel detaches some time after the links are gone; a program that somebody holds is not waited for long."""
+    asked: list[int] = []
+
+    def is_loaded(program: int) -> bool:
+        asked.append(program)
+        (retired,) = pins.folder.glob("retired-*")
+        assert [path.name for path in retired.iterdir()] == ["maps"] and len(list((retired / "maps").iterdir())) == 2
+        return others_hold or len(asked) < 3
+
+    pins.publish(OBJECTS)
+    monkeypatch.setattr(libbpf, "obj_get", lambda path: os.open(path, os.O_RDONLY))
+    monkeypatch.setattr(libbpf, "program_of_link", lambda fd: int(os.read(fd, 9)) + 100)
+    monkeypatch.setattr(libbpf, "is_loaded", is_loaded)
+    monkeypatch.setattr(module, "_END_SECONDS", 0.1)
+    pins.publish(NEWER)
+    assert set(asked) == {106} and len(asked) >= 3
+    assert _tree(pins) == NEWER and [path.name for path in pins.folder.iterdir()] == ["live"]
 
 
 @pytest.mark.parametrize("fails_at", range(4))

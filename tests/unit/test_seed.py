@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from containeragent.counters.records import BLOCK_PAGES, OWNER_ANON, OWNER_FILE, OWNER_MAPPED, OWNER_SHMEM
-from containeragent.libbpf import Runnable
 from containeragent.loader import seed
 from containeragent.loader.seed import Seeder, page_types, wanted_words
+from containeragent.runnable import Runnable
 
 # include/uapi/linux/kernel-page-flags.h, by bit
 LOCKED, REFERENCED, LRU, ACTIVE, SLAB, BUDDY = 1 << 0, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 10

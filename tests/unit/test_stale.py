@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import cast
 
 from containeragent.counters.stale import StaleWords
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 
 class Words:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from containeragent import libbpf
+from containeragent import libbpf, runnable
 from containeragent.counters.maps import Array, CounterMaps
 from containeragent.counters.records import (
     FILE,
@@ -34,7 +34,7 @@ from containeragent.counters.records import (
 )
 from containeragent.errors import Refused
 from containeragent.host import grace
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 _TRIES = 8  # pages that others are at work with are tried again
 _RUNS_AT_ONCE = 512  # then others may run
@@ -133,7 +133,7 @@ class ChargedFiles:
             with self._lock:
                 self._asked[:] = 0
                 self._asked["address"] = address
-                libbpf.run_iterator(self._find_program, threading.get_native_id())
+                runnable.run_iterator(self._find_program, threading.get_native_id())
                 seen = self._asked[0].copy()
             if not seen["mapping"]:
                 raise Refused("EIO", "the kernel does not show what was mapped: see containerctl doctor")

@@ -19,7 +19,7 @@ from containeragent import libbpf
 from containeragent.counters.maps import Array
 from containeragent.counters.records import BLOCK_FILES, BLOCK_PAGES, OWNER_BY_FILE, SLOT_MASK
 from containeragent.counters.topology import Index, Topology
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 Pairs = tuple[Index, Array]  # of one length: who (a slot, a node), and the address_space of a file with pages there
 Yes = npt.NDArray[np.bool_]

@@ -17,7 +17,7 @@ from containeragent.counters.hits import Cause, Limit, LimitHit, LimitNotice, Ta
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.records import LIMIT_ARMED, LIMIT_HIT, LIMIT_TOLD, NO_LIMIT
 from containeragent.errors import Refused
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 Pair = tuple[int | None, int | None]  # tasks, pages
 _MOST = 1 << 60  # beyond it, 112.5 % of a limit would be no number of 64 bits

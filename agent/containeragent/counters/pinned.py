@@ -37,8 +37,9 @@ from containeragent.counters.stale import StaleWords
 from containeragent.counters.sweep import Programs, Sweeper
 from containeragent.errors import Refused
 from containeragent.host import page_flags
-from containeragent.libbpf import ProgramInfo, Runnable
+from containeragent.libbpf import ProgramInfo
 from containeragent.pins import KINDS, Pins
+from containeragent.runnable import Runnable
 from containeragent.stamp import Stamp
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from containeragent.counters import topology
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.records import SLOT_DEAD
 from containeragent.host import grace
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 _BLOCKS_AT_ONCE = 512  # then others may run
 

@@ -11,7 +11,7 @@ import errno
 import os
 from dataclasses import dataclass
 
-from containeragent import libbpf
+from containeragent import runnable
 from containeragent.errors import HostRefused, errno_name
 from containeragent.host.btf import Btf
 
@@ -48,7 +48,7 @@ def probe(btf: Btf) -> Answer:
     if missing:
         return Answer(False, f"this kernel's BTF has no function {', '.join(missing)}")
     try:
-        libbpf.attach_nothing(btf.function(names["STAT_HOOK"]) or 0)
+        runnable.attach_nothing(btf.function(names["STAT_HOOK"]) or 0)
     except OSError as error:
         number = error.errno or errno.EIO
         reason = f"{names['STAT_HOOK']}: {os.strerror(number).lower()} ({errno_name(number)})"

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 
 def _children(folder: Path) -> Iterator[Path]:

@@ -89,7 +89,7 @@ def _struct_page_base(btf: Btf, folder: Path) -> int:
             if base is not None:
                 return base
     finally:
-        os.close(module.links["mm_page_alloc"])
+        module.close()
     raise Refused(
         "ENOTSUP",
         f"could not find where this kernel keeps struct page in {_CALIBRATIONS} attempts: is /proc/self/pagemap "
@@ -146,6 +146,10 @@ def built(btf: Btf, engine: Engine, without_fentry: str, slots: int, kept: Kept 
     """The programs of an engine for this host, loaded and not yet attached; with `kept`, they go on with its maps."""
     stamp = _new_stamp(engine, without_fentry, slots, kept.stamp if kept else None)
     module = _compiled(btf, engine, stamp, kept)
-    _load_programs(module)
-    stamp = dataclasses.replace(stamp, without_denial=denial.load(module))
+    try:
+        _load_programs(module)
+        stamp = dataclasses.replace(stamp, without_denial=denial.load(module))
+    except BaseException:
+        module.close()
+        raise
     return Built(module, engine, stamp, kept)

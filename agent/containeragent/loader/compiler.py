@@ -138,10 +138,11 @@ class Module:
             raise Refused("ENOENT", f"the kernel has no raw tracepoint or function {event}, or refuses to attach to it")
         self.links[event] = int(link)
 
-    def close_links(self) -> None:
-        """From now on pins alone hold them: in a process that goes on, they would count after the pins are gone."""
+    def close(self) -> None:
+        """From now on pins alone hold it all: in a process that goes on, it would count after the pins are gone."""
         while self.links:
             os.close(self.links.popitem()[1])
+        self._module.close()
 
     def map_fd(self, name: str) -> int:
         """Descriptor of a map."""

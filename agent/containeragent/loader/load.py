@@ -22,12 +22,12 @@ from containeragent.counters.maps import CounterMaps
 from containeragent.errors import HostRefused, Refused
 from containeragent.host import cgroup2, cpus, mounts
 from containeragent.host.btf import Btf
-from containeragent.libbpf import Runnable
 from containeragent.loader import adopt, build, denial, engines, replacing, seed
 from containeragent.loader.build import Kept, of_this_host
 from containeragent.loader.compiler import ITERATOR_PREFIX, Module, plain_name
 from containeragent.loader.engines import Engine
 from containeragent.pins import Pins
+from containeragent.runnable import Runnable
 from containeragent.stamp import Stamp
 
 BPFFS = Path("/sys/fs/bpf")
@@ -247,7 +247,7 @@ def _load_locked(pins: Pins, options: Options, replace: bool, say: Say) -> Stamp
         stamp = _count(pins, built, say)
         count, seconds = len(built.module.links), time.monotonic() - started
     finally:
-        built.module.close_links()
+        built.module.close()
     say(f"{'replaced' if present else 'loaded'} {count} programs in {seconds:.1f} s, engine {stamp.engine}")
     return stamp
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from containeragent.counters.records import BLOCK_PAGES, OWNER_ANON, OWNER_FILE, OWNER_MAPPED, OWNER_SHMEM
 from containeragent.host import page_flags
-from containeragent.libbpf import Runnable
+from containeragent.runnable import Runnable
 
 Words = npt.NDArray[np.uint32]
 Numbers = npt.NDArray[np.uint64]

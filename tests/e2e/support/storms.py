@@ -150,15 +150,11 @@ def _frozen(top: Path) -> list[str]:
     return [str(folder) for folder in top.rglob("cgroup.events") if "frozen 1" in folder.read_text()]
 
 
-def assert_nothing_lost(agent: Agent, may_be_scanned: bool = False) -> None:
-    """Every slot of what is gone comes back, and every task was entered when it started.
-
-    While programs are replaced in storms, a few in ten thousand are not (the reason is not known) and are found by the
-    scan of all tasks that follows: with `may_be_scanned` that is enough, because numbers at rest were right.
-    """
+def assert_nothing_lost(agent: Agent) -> None:
+    """Every slot of what is gone comes back, and every task was entered when it started."""
     until(lambda: spare_slots(agent), lambda spare: spare <= 0, "slots of what is gone", 120)
     lost = agent.api.call("GET", "/v1/doctor").document["lost"]
-    assert lost["tasks"] < (FORKS // 10 if may_be_scanned else 1), lost
+    assert lost["tasks"] == 0, lost
 
 
 def spare_slots(agent: Agent) -> int:

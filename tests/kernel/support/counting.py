@@ -17,9 +17,9 @@ from containeragent.counters.records import SLOT_FREE
 from containeragent.counters.settle import Settler
 from containeragent.counters.snapshot import Reader, Reading, Snapshot
 from containeragent.counters.sweep import Programs, Sweeper
-from containeragent.libbpf import Runnable
 from containeragent.loader.load import BPFFS, Options, load, unload
 from containeragent.pins import Pins
+from containeragent.runnable import Runnable
 from tests.kernel.support.containers import Container, Pages
 from tests.kernel.support.waiting import until
 

@@ -32,7 +32,7 @@ class Rest:
 
 
 class Running:
-    """A workload that runs; leaving the context ends everything in its container."""
+    """A workload that runs; leaving the context ends it and everything in its container."""
 
     def __init__(self, container: Container, subject: str, *arguments: object) -> None:
         self._container = container
@@ -53,6 +53,7 @@ class Running:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._container.kill()
+        self.process.kill()  # a test that failed may have left it in another
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
