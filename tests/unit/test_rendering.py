@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gzip
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from containeragent.counters.snapshot import UNKNOWN
 from containeragent.metrics.family import Family
-from containeragent.metrics.rendering import Renderer
+from containeragent.metrics.rendering import Renderer, compressed
 
 NUMBER = 2500
 LABELS = [f'{{cgroup="/c{number}"}}' for number in range(NUMBER)]
@@ -84,3 +86,13 @@ def test_only_what_did_not_change_is_kept() -> None:
     assert sum(map(len, renderer._kept["forks"].text)) > 50_000
     text(renderer, family(column + 1), False)
     assert renderer._kept["forks"].text == ()
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [1, 0, 1], [700_000], [23] * 10_000, [70_000, 3] * 20])
+def test_compressed_is_the_same_in_pieces_worth_sending(sizes: list[int]) -> None:
+    """However the text comes; what does not compress too."""
+    chance = random.Random(23)
+    text = [chance.randbytes(size) for size in sizes]
+    pieces = list(compressed(text))
+    assert gzip.decompress(b"".join(pieces)) == b"".join(text)
+    assert len(pieces) <= 1 + sum(sizes) // 65536

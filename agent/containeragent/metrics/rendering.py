@@ -18,6 +18,7 @@ from containeragent.metrics.family import Family
 
 _GZIP = 16 + isal_zlib.MAX_WBITS
 _FEW = 100  # lines that are not worth it
+_SENT_BYTES = 65536
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,11 @@ class Renderer:
 
 
 def compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same with gzip. At this level zlib takes four times as long, for more bytes."""
-    stream = isal_zlib.compressobj(1, wbits=_GZIP)
+    """The same with gzip, in pieces that are worth sending. zlib takes four times as long, for more bytes."""
+    stream, packed = isal_zlib.compressobj(1, wbits=_GZIP), bytearray()
     for chunk in chunks:
-        if packed := stream.compress(chunk):
-            yield packed
-    yield stream.flush()
+        packed += stream.compress(chunk)
+        if len(packed) >= _SENT_BYTES:
+            yield bytes(packed)
+            packed.clear()
+    yield bytes(packed) + stream.flush()
