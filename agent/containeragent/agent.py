@@ -43,10 +43,10 @@ from containeragent.limits.limiting import Limiting
 from containeragent.metrics import assembly as metrics
 from containeragent.metrics.choice import Choice
 from containeragent.metrics.health import Health
-from containeragent.metrics.patterns import wanted
 from containeragent.page.history import History
 from containeragent.page.rows import Rows
 from containeragent.page.site import Site, Wsgi
+from containeragent.path_patterns import wanted
 from containeragent.release.releases import Releases
 from containeragent.rescan import Rescanner
 from containeragent.service_manager import ServiceManager

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from containeragent import small_file, toml_file, trust
+from containeragent import path_patterns, small_file, toml_file, trust
 from containeragent.errors import Refused, reason
-from containeragent.metrics import patterns
 from containeragent.toml_file import TomlFile
 
 DEFAULT_FILE = Path("/etc/containeragent/config.toml")
@@ -74,7 +73,7 @@ def _mistakes(config: Config) -> Iterator[Mistake]:
         yield "engine", f"engine = {config.engine!r} is none of {', '.join(ENGINES)}"
     for key in ("metrics_include", "metrics_exclude"):
         try:
-            patterns.compiled(getattr(config, key))
+            path_patterns.compiled(getattr(config, key))
         except ValueError as error:
             yield key, f"{key} = {getattr(config, key)!r} is no regular expression (RE2): {error}"
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from containeragent import path_patterns
 from containeragent.counters.snapshot import Snapshot
-from containeragent.metrics import negotiation, patterns
+from containeragent.metrics import negotiation
 from containeragent.metrics.family import Family, single
 from containeragent.metrics.scrape import Scrape
 from tests.unit.snapshots import snapshot
@@ -109,10 +110,10 @@ def test_a_part_that_fails_is_left_out_and_counted(caplog: pytest.LogCaptureFixt
 )
 def test_patterns(include: str, exclude: str, path: str, expected: bool) -> None:
     """They match as a whole, newlines too, and are never slow."""
-    assert patterns.wanted(include, exclude)(path) is expected
+    assert path_patterns.wanted(include, exclude)(path) is expected
 
 
 def test_a_pattern_that_is_none() -> None:
     """It is said what is wrong."""
     with pytest.raises(ValueError, match="missing"):
-        patterns.compiled("(")
+        path_patterns.compiled("(")
