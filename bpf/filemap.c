@@ -24,11 +24,22 @@ static __always_inline void charge_to_file(u64 frame, u32 pages, u32 word, u32 t
 	adjust_and_publish(to, turned);
 }
 
+/* Neither of both who come here runs in an interrupt, so the one never finds the other half done. */
+static __always_inline void turn_from_anon(u32 word, u64 pages)
+{
+	struct row *row = row_of(word);
+	if (!row)
+		return;
+	row->add_from_anon += pages;
+	if (word & OWNER_SHMEM)
+		row->shmem += pages;
+}
+
 RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
 {
 	u64 folio = ctx->args[0], frame = frame_of(folio);
 	u32 word = word_at(frame);
-	u32 pages = folio_pages(folio);
+	u32 pages = pages_owned(folio, word);
 	if (word & (OWNER_FILE | OWNER_SHMEM) || (!word && pages >= BLOCK_PAGES)) /* the latter: hugetlbfs */
 		return 0;
 	/* Not movable, so not counted yet (block devices, some file systems): whoever reads it pays. */
@@ -38,14 +49,15 @@ RAW_TRACEPOINT_PROBE(mm_filemap_add_to_page_cache)
 		return 0;
 	}
 	u32 slot = word ? word & SLOT_MASK : current_slot();
-	u64 turned = retype(frame, pages, word, slot | OWNER_FILE);
+	u32 to = slot | OWNER_FILE | (word & OWNER_SINGLE);
+	u64 turned = retype(frame, pages, word, to);
+	if (word & OWNER_ANON) {
+		turn_from_anon(to, turned);
+		return 0;
+	}
 	struct row *row = row_of(slot);
 	if (!row)
 		return 0;
-	if (word & OWNER_ANON) {
-		row->add_from_anon += turned;
-		return 0;
-	}
 	if (word)
 		adjust(word, -(s64)turned);
 	s64 old = row->add_file;
@@ -63,7 +75,7 @@ RAW_TRACEPOINT_PROBE(mm_filemap_delete_from_page_cache)
 		file_page_goes(read_u64(folio + PAGE_MAPPING));
 	if (!counted)
 		return 0;
-	u64 turned = retype(frame, folio_pages(folio), word, 0);
+	u64 turned = retype(frame, pages_owned(folio, word), word, 0);
 	struct row *row = row_of(word);
 	if (!row)
 		return 0;
@@ -106,12 +118,17 @@ RAW_TRACEPOINT_PROBE(mm_lru_insertion)
 		return 0;
 	}
 	bool shmem = read_u64(folio + PAGE_FLAGS) & (1ull << PG_SWAPBACKED);
-	u32 type = shmem ? OWNER_SHMEM : OWNER_FILE, charged = file_slot(mapping), to = (word & SLOT_MASK) | type;
+	u32 type = shmem ? OWNER_SHMEM : OWNER_FILE, charged = file_slot(mapping), pages = pages_owned(folio, word);
 	if (charged) {
-		charge_to_file(frame, folio_pages(folio), word, charged | type | OWNER_BY_FILE);
+		charge_to_file(frame, pages, word, charged | type | OWNER_BY_FILE);
 		return 0;
 	}
-	u64 turned = retype(frame, folio_pages(folio), word, to);
+	u32 to = (word & (SLOT_MASK | OWNER_SINGLE)) | type;
+	u64 turned = retype(frame, pages, word, to);
+	if (word & OWNER_ANON) {
+		turn_from_anon(to, turned);
+		return 0;
+	}
 	adjust(word, -(s64)turned);
 	adjust(to, turned);
 	if (!(word & OWNER_TYPE))

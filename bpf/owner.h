@@ -86,3 +86,9 @@ static __always_inline u32 folio_pages(u64 folio)
 		return 1;
 	return 1u << (read_u8(folio + FOLIO_ORDER) & 15);
 }
+
+/* The same of one whose first word is known. */
+static __always_inline u32 pages_owned(u64 folio, u32 word)
+{
+	return word & OWNER_SINGLE ? 1 : folio_pages(folio);
+}

@@ -85,7 +85,7 @@ RAW_TRACEPOINT_PROBE(mm_page_alloc)
 	if (!row)
 		return 0;
 	u32 first = frame & (BLOCK_PAGES - 1);
-	u32 word = slot | OWNER_ANON | (gfp & GFP_ZERO ? OWNER_ZEROED : 0);
+	u32 word = slot | OWNER_ANON | (gfp & GFP_ZERO ? OWNER_ZEROED : 0) | (order ? 0 : OWNER_SINGLE);
 	if (!order)
 		fill_word(block, first, word);
 	else

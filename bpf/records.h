@@ -33,7 +33,8 @@
 #define OWNER_FILE 0x2000000u
 #define OWNER_SHMEM 0x4000000u
 #define OWNER_TYPE (OWNER_ANON | OWNER_FILE | OWNER_SHMEM)
-#define OWNER_MAPPED 0x8000000u /* with a type: page cache that is mapped; alone: the kernel's, which programs map */
+#define OWNER_MAPPED 0x8000000u	 /* with a type: page cache that is mapped; alone: the kernel's, which programs map */
+#define OWNER_SINGLE 0x10000000u /* allocated as one page: nobody needs to ask struct page how large its folio is */
 
 #define BLOCK_PAGES 512
 
@@ -42,25 +43,25 @@ struct block {
 };
 
 /*
- * One row a CPU and slot. Every column is written by one program only, and a program never interrupts itself on a CPU,
- * so plain additions lose nothing even when an interrupt frees pages (`freeing` is for programs that are being
- * replaced). The adjust_ columns are shared by the rare programs and take atomic additions. What columns mean in each
- * engine:
+ * One row a CPU and slot. Every column is written by one program only, or by two that do not run in interrupts, and a
+ * program never interrupts itself on a CPU, so plain additions lose nothing even when an interrupt frees pages
+ * (`freeing` is for programs that are being replaced). The adjust_ columns are shared by the rare programs and take
+ * atomic additions. What columns mean in each engine:
  */
 struct row {
 	s64 alloc_anon;	   /* mm_page_alloc, NR_ANON_MAPPED: + anon */
 	s64 free_anon;	   /* mm_page_free, NR_ANON_MAPPED: - anon */
 	s64 free_file;	   /* mm_page_free: - file, shmem among them */
 	s64 add_file;	   /* mm_filemap_add_to_page_cache of pages that nobody had, NR_FILE_PAGES: + file */
-	s64 add_from_anon; /* mm_filemap_add_to_page_cache: anon that became file */
+	s64 add_from_anon; /* mm_filemap_add_to_page_cache, mm_lru_insertion: anon that became file */
 	s64 delete_file;   /* mm_filemap_delete_from_page_cache, NR_FILE_PAGES: - file, shmem among them */
 	s64 free_shmem;	   /* mm_page_free: - shmem */
 	s64 freeing;	   /* 1 while mm_page_free is at work on this row: pages.c */
-	s64 adjust_anon;   /* tmpfs, migration, collapse, seeding, inheritance, repair */
+	s64 adjust_anon;   /* migration, collapse, seeding, inheritance, repair */
 	s64 adjust_file;
 	s64 adjust_shmem;
 	s64 adjust_mapped;
-	s64 shmem;	  /* NR_SHMEM */
+	s64 shmem;	  /* mm_lru_insertion, NR_SHMEM: + shmem */
 	s64 mapped;	  /* NR_FILE_MAPPED */
 	s64 inherited;	  /* slots whose heir this one was */
 	s64 delete_shmem; /* mm_filemap_delete_from_page_cache: - shmem */
