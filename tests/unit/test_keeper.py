@@ -163,9 +163,10 @@ def test_a_limit_below_present_use_is_a_hit(host: Host) -> None:
     host.keeper.change(WEB, {"kill_after": 3})
     assert host.state(WEB).hits == host.state(WEB).local_hits == Hits(1, 1)
     assert host.state(("shop",)).hits == Hits(1, 1) and host.state(("shop",)).local_hits == Hits(0, 0)
-    assert [(details["limit"], details["usage"], details["limit_value"]) for _, _, details in host.told] == [
-        ("tasks", 5, 4), ("pages", 300, 299),
-    ]  # fmt: skip
+    assert host.told == [
+        ("limit_hit", WEB, {"limit": "tasks", "usage": 5, "limit_value": 4, "task": None}),
+        ("limit_hit", WEB, {"limit": "pages", "usage": 300, "limit_value": 299, "task": None}),
+    ]
     assert host.keeper.ended(host.web.stat().st_ino, Hits()) is not None and host.state(WEB).limits == Limits()
 
 
@@ -274,6 +275,23 @@ def test_a_container_to_come_gets_controllers(host: Host) -> None:
     host.keeper.prepare(("none", "below"))
 
 
+def test_limits_are_lifted(host: Host) -> None:
+    """One by one, or both; it is no hit."""
+    host.files.make("shop/web", tasks=5, pages=300)
+    host.keeper.change(WEB, {"task_limit": 5, "page_limit": 300})
+    for asked, limits in (({"page_limit": None}, Limits(5)), ({"task_limit": "max"}, Limits())):
+        host.keeper.change(WEB, asked)
+        assert host.state(WEB).limits == limits and not host.told
+    assert [(host.web / file).read_text() for file in ("pids.max", "memory.high", "memory.max")] == ["max"] * 3
+
+
+def test_all_of_one_moment(host: Host) -> None:
+    """They stay as they were when they were asked for."""
+    before = host.keeper.entries()
+    host.keeper.change(WEB, {"task_limit": 5})
+    assert before == {} and len(host.keeper.entries()) == 3
+
+
 def test_who_is_told_of_limits(host: Host) -> None:
     """Of a task limit that is another, and of any limit that it may be above."""
     seen: list[tuple[str, int]] = []
@@ -301,10 +319,19 @@ def test_what_the_kernel_counts_of_pages_and_memory(host: Host) -> None:
     (host.web / "memory.events.local").write_text("low 0\nhigh 2\nmax 1")
     (host.web / "memory.events").write_text("low 0\nhigh 2\nmax 1\noom_kill 1")
     until(lambda: seen, [("above", identity), ("out of memory", identity)])
-    assert [(kind, parts, details["limit"], details["limit_value"]) for kind, parts, details in host.told] == [
-        ("limit_hit", WEB, "pages", 9)
-    ]
+    assert host.told == [("limit_hit", WEB, {"limit": "pages", "usage": 0, "limit_value": 9, "task": None})]
     assert host.state(WEB).hits.pages == 3
+
+
+def test_nobody_has_to_be_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is counted before the rest of the agent is there."""
+    monkeypatch.setattr(host.keeper._watcher, "watch", lambda *_: None)
+    host.keeper.change(WEB, {"task_limit": 5, "page_limit": 9})
+    for file in ("memory.events", "memory.events.local"):
+        (host.web / file).write_text("low 0\nhigh 2\nmax 1\noom_kill 1")
+    host.keeper.refresh(_number(host, WEB))
+    entry = host.keeper.entry(_number(host, WEB))
+    assert entry and (entry.counts.hits.pages, entry.counts.oom_kills) == (3, 1)
 
 
 def test_whose_hits_are_told(host: Host) -> None:
@@ -365,11 +392,12 @@ def test_one_that_goes_while_its_hits_are_read(host: Host) -> None:
 
 
 def test_hits_below_count_above(host: Host) -> None:
-    """Who is above it is looked at with it, though its own files are not watched."""
+    """Who is above it is looked at with it, up to the root, though its own files are not watched."""
     host.keeper.change(WEB, {"task_limit": 5})
+    (host.files.root / "pids.events").write_text("max 11")
     (host.files.root / "shop" / "pids.events").write_text("max 9")
     (host.web / "pids.events").write_text("max 7")
-    until(lambda: (host.state(WEB).hits.tasks, host.state(("shop",)).hits.tasks), (7, 9))
+    until(lambda: [host.state(parts).hits.tasks for parts in (WEB, ("shop",), ())], [7, 9, 11])
 
 
 def test_throttled_seconds_are_summed(host: Host) -> None:
@@ -391,19 +419,40 @@ def test_the_last_of_one_that_is_gone(host: Host) -> None:
     found = host.keeper.ended(identity, Hits(23, 29))
     assert watched == {identity} and not host.keeper._watcher._cgroups
     assert found and found.parts == WEB and found.kept.hits == found.kept.local_hits == Hits(24, 29)
-    assert host.state(("shop",)).hits == Hits(25, 29) and host.state(("shop",)).local_hits == Hits(0, 0)
+    assert host.state(("shop",)).hits == Hits(24, 29) and host.state(("shop",)).local_hits == Hits(0, 0)
     assert host.keeper.ended(identity, Hits(1, 1)) is None and host.keeper.entry(identity) is None
-    assert host.state(("shop",)).hits == Hits(25, 29)
+    assert host.state(("shop",)).hits == Hits(24, 29)
 
 
-def test_hits_stay_with_the_next_above(host: Host) -> None:
-    """And with those only that it was in: each has its own."""
+def test_hits_stay_with_all_above(host: Host) -> None:
+    """And with those only that it was in, whoever of them is gone as well."""
     below = (*WEB, "db")
     host.files.make("shop/web/db")
+    host.files.make("zoo")
+    host.keeper.change(("zoo",), {"task_limit": 4})
     host.keeper.change(below, {"task_limit": 4})
-    host.keeper.ended(_number(host, below), Hits(3, 5))
+    identity = _number(host, below)
+    shutil.rmtree(host.web)
+    host.keeper.ended(identity, Hits(3, 5))
     kept = {entry.parts: entry.kept.hits for entry in host.keeper.entries().values()}
-    assert kept == {WEB: Hits(3, 5), ("shop",): Hits(), (): Hits()}
+    assert kept == {WEB: Hits(), ("shop",): Hits(3, 5), (): Hits(3, 5), ("zoo",): Hits()}
+
+
+def test_an_end_changes_no_hits_above(host: Host) -> None:
+    """What the agent counted is there already; what the programs did, nobody else has from here on."""
+    below, above = (*WEB, "db"), [(), ("shop",), WEB]
+    host.files.make("shop/web/db", tasks=5)
+    host.keeper.change(below, {"task_limit": 4})
+    identity = _number(host, below)
+    host.source.now = snapshot((identity, 5))
+    host.source.now.task_limit_hits[:] = 23
+    assert [host.state(parts).hits for parts in above] == [Hits(24, 0)] * 3
+    host.source.now = snapshot()
+    host.keeper.ended(identity, Hits(23, 0))
+    shutil.rmtree(host.web / "db")
+    assert [host.state(parts).hits for parts in above] == [Hits(24, 0)] * 3
+    _restarted(host)
+    assert [host.state(parts).hits for parts in above] == [Hits(24, 0)] * 3
 
 
 def test_one_that_is_gone_without_hits(host: Host) -> None:

@@ -112,15 +112,18 @@ class Keeper:
         self._recount({cgroup_id})
 
     def ended(self, cgroup_id: int, hits: Hits) -> Entry | None:
-        """The last of a container that is gone. Hits that the programs counted stay with the one that it was in."""
+        """The last of a container that is gone. Hits that the programs counted stay with those that it was in.
+
+        All others count there already.
+        """
         with self._lock:
             entry = self._entries.pop(cgroup_id, None)
         self._watcher.forget(cgroup_id)
         if entry is None:
             return None
         entry = replace(entry, kept=with_hits(entry.kept, hits, True))
-        if entry.parts and entry.kept.hits != NO_HITS:
-            self._add(entry.parts[:-1], entry.kept.hits)
+        for length in range(len(entry.parts)) if hits != NO_HITS else ():
+            self._add(entry.parts[:length], hits)
         return entry
 
     def _add(self, parts: Parts, below: Hits) -> None:
