@@ -35,10 +35,11 @@ class CgroupFiles:
         self.root = root
         self.attributes: dict[tuple[int, str], bytes | None] = {}
         monkeypatch.setattr(attributes, "get", lambda directory, key: self.attributes.get(_name(directory, key)))
-        monkeypatch.setattr(
-            attributes, "put", lambda directory, key, value: self.attributes.update({_name(directory, key): value})
-        )
+        monkeypatch.setattr(attributes, "put", self._put)
         self.make("")
+
+    def _put(self, directory: int, key: str, value: str | bytes | None) -> None:
+        self.attributes[_name(directory, key)] = value.encode() if isinstance(value, str) else value
 
     def make(self, name: str, tasks: int = 0, pages: int = 0) -> Path:
         """A cgroup with so many tasks and pages."""

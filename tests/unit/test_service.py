@@ -26,13 +26,14 @@ from containeragent.containers.ranking import Wanted
 from containeragent.containers.service import Containers
 from containeragent.errors import Refused
 from containeragent.events.bus import Bus
-from containeragent.host import cgroup2, process
+from containeragent.host import cgroup2, process, taskstats
 from containeragent.host.process import Process
 from containeragent.limits.entry import Entry
 from containeragent.limits.holders import Modes
 from containeragent.limits.keeper import Keeper
 from containeragent.limits.limiting import Limiting
 from containeragent.limits.model import Hits, Kept, Limits, LimitState
+from containeragent.release.releases import Releases
 from containeragent.subsystems import assembly
 from containeragent.subsystems.api import Attribute, Container, Subsystem, Task
 from containeragent.subsystems.builtin import tasks
@@ -349,6 +350,35 @@ def test_kill_and_tasks(made: Service) -> None:
     assert code(made.membership.tasks, "/none") == "ENOENT"
 
 
+def test_a_kill_is_one_change(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody changes anything meanwhile; who may is asked of one that there is."""
+    seen: list[bool] = []
+    monkeypatch.setattr(made.tree, "kill", lambda _: seen.append(made.lifecycle._changes._lock.locked()))
+    made.membership.kill("/web", ROOT)
+    assert seen == [True] and code(made.membership.kill, "/none", USER) == "ENOENT"
+    with pytest.raises(Refused, match=r"^the container / is not killed as a whole"):
+        made.membership.kill("/", ROOT)
+
+
+def test_what_the_kernel_accounts(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its tasks, with what is missing."""
+    monkeypatch.setattr(taskstats, "read", lambda found: [{"tid": task} for task in found])
+    for delays in (True, False):
+        monkeypatch.setattr(taskstats, "delays_on", lambda delays=delays: delays)
+        hints = taskstats.hints(delays)
+        assert made.membership.task_stats("/web") == {"tasks": [{"tid": 11}], "hints": hints} and bool(hints) != delays
+
+
+def test_a_container_that_tasks_come_into_is_looked_at(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its release may be due again; also when not all of them came."""
+    came: list[tuple[Parts, int]] = []
+    monkeypatch.setattr(Releases, "came", lambda _, parts: came.append((parts, len(made.tree.attached))))
+    made.membership.attach("/web", [7], True, ROOT)
+    assert code(made.membership.attach, "/web", [7, -1], True, ROOT) == "EINVAL"
+    assert code(made.membership.attach, "/none", [7], True, ROOT) == "ENOENT"
+    assert came == [(("web",), 1), (("web",), 2)]
+
+
 def test_attach(made: Service) -> None:
     """The process of a thread; 0 is the caller."""
     made.task(8, process=7)
@@ -423,9 +453,23 @@ def test_which(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.membership.which(7) == {"pid": 7, "name": "/web", "cgroup": "/root/web/-tasks"}
     made.cgroup = "/elsewhere"
     assert made.membership.which(7)["name"] is None
-    assert code(made.membership.which, 0) == code(made.membership.which, -7) == "EINVAL"
+    assert made.membership.which(1)["pid"] == 1
+    for pid in (0, -7):
+        with pytest.raises(Refused, match=rf"^{pid} is not a task id$") as caught:
+            made.membership.which(pid)
+        assert caught.value.code == "EINVAL"
     monkeypatch.setattr(cgroup2, "path_of_task", _gone)
     assert code(made.membership.which, 7) == "ESRCH"
+
+
+def test_which_after_a_renamed_one_went(made: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another that is in its place has its own name."""
+    names = made.membership._names
+    names.rename(("web",), 11, "www")
+    made.cgroup = "/root/web"
+    assert made.membership.which(7)["name"] == "/www"
+    monkeypatch.setattr(made.tree, "forget_gone", lambda: names.forget(11))
+    assert made.membership.which(7)["name"] == "/web"
 
 
 def _gone(pid: int) -> str:
