@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from containeragent.counters import snapshot
+from containeragent.counters import snapshot, topology
 from containeragent.counters.maps import CounterMaps
 from containeragent.counters.pageview import PageView
 from containeragent.counters.records import GROUP, LIMIT, ROW, SLOT, SLOT_DEAD, SLOT_FREE, SLOT_LIVE, STATE
 from containeragent.counters.snapshot import UNKNOWN, Reader, page_columns
+from containeragent.counters.topology import Topology
 
 CPUS, SLOTS = 3, 16
 PARENT, CHILD, GONE = 2, 7, 4  # slots below the root's
@@ -71,6 +72,7 @@ def test_slots_far_apart_and_side_by_side(used: set[int]) -> None:
     rows, slots = np.zeros((CPUS, 64), ROW), np.array(sorted(used), dtype=np.intp)
     numbers = np.arange(rows.size * 3).reshape(CPUS, 64, 3)
     rows["alloc_anon"], rows["add_file"], rows["adjust_mapped"] = numbers.transpose(2, 0, 1)
+    rows.flags.writeable = False  # as they are mapped
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot, "_SLOTS_AT_ONCE", 5)
         anon, file, _, mapped = page_columns(rows, slots)
@@ -182,12 +184,13 @@ def test_the_tree_is_read_again_when_it_changed(maps: FakeMaps) -> None:
     assert len(reader.take()) == 3
 
 
-@pytest.mark.parametrize("times", [1, 3, 1000])
+@pytest.mark.parametrize("times", [0, 1, 3, 1000])
 def test_a_tree_that_changes_meanwhile(maps: FakeMaps, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Taken again a few times, then as it is: a snapshot always comes."""
-    left, page_columns_of = [times], snapshot.page_columns
+    left, looks, page_columns_of = [times], list[Any](), snapshot.page_columns
 
     def columns(rows: Any, slots: Any) -> Any:
+        looks.append(slots)
         if left[0]:
             left[0] -= 1
             maps.state["topology"] += 1
@@ -195,7 +198,22 @@ def test_a_tree_that_changes_meanwhile(maps: FakeMaps, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(snapshot, "page_columns", columns)
     assert len(maps.reader().take()) == 3
-    assert left[0] == max(0, times - 4)
+    assert left[0] == max(0, times - 4) and len(looks) == min(times + 1, 4)
+
+
+def test_slots_that_change_while_the_tree_is_made(maps: FakeMaps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made of what they were at one moment."""
+    build = topology.build
+
+    def made(generation: int, slots: Any, parents: Any) -> Topology:
+        maps.slots["state"], maps.groups["parent"] = SLOT_FREE, 0
+        return build(generation, slots, parents)
+
+    monkeypatch.setattr(topology, "build", made)
+    _count(maps, CHILD, 5, 90, 10)
+    taken = maps.reader().take()
+    parent = taken.reading(100 + PARENT)
+    assert set(taken.cgroup_ids) == {101, 102, 107} and parent and parent.total["tasks"] == 5
 
 
 def test_what_no_event_tells_is_as_it_was_seen(maps: FakeMaps) -> None:
