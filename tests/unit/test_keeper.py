@@ -438,6 +438,36 @@ def test_hits_stay_with_all_above(host: Host) -> None:
     assert kept == {WEB: Hits(), ("shop",): Hits(3, 5), (): Hits(3, 5), ("zoo",): Hits()}
 
 
+def _count(host: Host, parts: Parts, hits: int) -> None:
+    """As kernels before v6.11: where the task is that could not fork."""
+    (host.files.root.joinpath(*parts) / "pids.events").write_text(f"max {hits}")
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_an_end_changes_no_hits_above_where_they_are_summed(host: Host, seen: bool) -> None:
+    """What comes afterwards counts and is told, also where it was looked at in between."""
+    above = [(), ("shop",)]
+    for parts in (*above, WEB):
+        (host.files.root.joinpath(*parts) / "pids.events.local").unlink()
+    host.keeper.change(("shop",), {"task_limit": 9})
+    host.keeper.change(WEB, {"task_limit": 5})
+    identity, shop = _number(host, WEB), _number(host, ("shop",))
+    _count(host, WEB, 6)
+    until(lambda: [host.state(parts).hits.tasks for parts in (*above, WEB)], [6] * 3)
+    shutil.rmtree(host.web)
+    if seen:
+        host.keeper.refresh(shop)
+    found = host.keeper.ended(identity, Hits())
+    assert found and found.counts.hits.tasks == 6
+    assert [host.state(parts).hits.tasks for parts in above] == [6] * 2
+    host.told.clear()
+    _count(host, ("shop",), 5)
+    until(lambda: [host.state(parts).hits.tasks for parts in above], [11] * 2)
+    until(lambda: [(kind, parts) for kind, parts, _ in host.told], [("limit_hit", ("shop",))])
+    _restarted(host)
+    assert [host.state(parts).hits.tasks for parts in above] == [11] * 2
+
+
 def test_an_end_changes_no_hits_above(host: Host) -> None:
     """What the agent counted is there already; what the programs did, nobody else has from here on."""
     below, above = (*WEB, "db"), [(), ("shop",), WEB]

@@ -31,6 +31,12 @@ def fewer(now: Hits, before: Hits) -> bool:
     return (now.tasks or 0) < (before.tasks or 0) or (now.pages or 0) < (before.pages or 0)
 
 
+def gone_below(before: Counts, now: Counts) -> Hits:
+    """What went with containers below, where hits are the sum over those that live (KernelLimits.counts)."""
+    summed = now.local_hits.tasks is None
+    return Hits(max(0, (before.hits.tasks or 0) - (now.hits.tasks or 0)), 0) if summed else NO_HITS
+
+
 def more(before: Counts, after: Counts, limit: str) -> bool:
     """Whether its own limit was hit; where the kernel does not tell, one of its own or of what is below."""
     earlier, later = getattr(before.local_hits, limit), getattr(after.local_hits, limit)

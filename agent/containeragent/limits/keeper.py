@@ -20,7 +20,7 @@ from containeragent.counters.source import Source
 from containeragent.errors import Refused
 from containeragent.events.event import LIMIT_HIT
 from containeragent.limits import store
-from containeragent.limits.entry import Entry, fewer, more, set_limits, with_hits
+from containeragent.limits.entry import Entry, fewer, gone_below, more, set_limits, with_hits
 from containeragent.limits.holders import KERNEL, Holders, Modes
 from containeragent.limits.kernel import MEMORY_EVENTS, NO_COUNTS, PIDS_EVENTS, Counts, KernelLimits
 from containeragent.limits.mode_checks import ModeChecks
@@ -121,14 +121,14 @@ class Keeper:
         self._watcher.forget(cgroup_id)
         if entry is None:
             return None
-        entry = replace(entry, kept=with_hits(entry.kept, hits, True))
-        for length in range(len(entry.parts)) if hits != NO_HITS else ():
-            self._add(entry.parts[:length], hits)
-        return entry
+        for length in range(len(entry.parts)):
+            above = entry.parts[:length]
+            with contextlib.suppress(Refused):  # it is gone too
+                self._add(above, hits) if hits != NO_HITS else self._recount_one(above)
+        return replace(entry, kept=with_hits(entry.kept, hits, True))
 
     def _add(self, parts: Parts, below: Hits) -> None:
-        with contextlib.suppress(Refused):  # it is gone too
-            self._update(parts, lambda kept: with_hits(kept, below, False))
+        self._update(parts, lambda kept: with_hits(kept, below, False))
 
     def add_throttled(self, cgroup_id: int, seconds: float) -> None:
         """It was stopped for so long."""
@@ -148,9 +148,14 @@ class Keeper:
         if kept.limits != NO_LIMITS:
             with self._tree.opened(parts) as directory:
                 self._watcher.watch(identity, directory, (PIDS_EVENTS, MEMORY_EVENTS))
-        entry = Entry(parts, modes, kept, self._kernel.counts(parts))
         with self._lock:
-            self._entries[identity] = entry
+            counts, before = self._kernel.counts(parts), self._entries.get(identity)
+            gone = gone_below(before.counts, counts) if before else NO_HITS
+            if gone != NO_HITS:
+                kept = with_hits(kept, gone, False)
+                with self._tree.opened(parts) as directory:
+                    store.write(directory, kept)
+            self._entries[identity] = Entry(parts, modes, kept, counts)
         if parts and self._tree.identity(parts[:-1]) not in self._entries:
             self._remember_above(parts[:-1])
 
@@ -172,7 +177,12 @@ class Keeper:
         with self._lock:
             before = self._entries.get(identity)
             counts = self._kernel.counts(parts)
-            if before is None or before.counts == counts or fewer(counts.hits, before.counts.hits):
+            if before is None or before.counts == counts:
+                return
+            if gone_below(before.counts, counts) != NO_HITS:
+                self._update(parts, lambda kept: kept)
+                return
+            if fewer(counts.hits, before.counts.hits):
                 return
             after = self._entries[identity] = replace(before, counts=counts)
         self._tell(identity, before.counts, after)
@@ -213,7 +223,8 @@ class Keeper:
                 error.code, f"{error.message}: its limits cannot be kept on it, nothing was changed"
             ) from None
         for length in range(len(parts)) if more != NO_HITS else ():
-            self._add(parts[:length], more)
+            with contextlib.suppress(Refused):  # it is gone
+                self._add(parts[:length], more)
         for limit, (usage, value) in above.items():
             self.hit(parts, limit, usage, value, None)
         identity = self._tree.identity(parts)
