@@ -122,9 +122,11 @@ class Keeper:
         if entry is None:
             return None
         for length in range(len(entry.parts)):
-            above = entry.parts[:length]
             with contextlib.suppress(Refused):  # it is gone too
-                self._add(above, hits) if hits != NO_HITS else self._recount_one(above)
+                if hits != NO_HITS:
+                    self._add(entry.parts[:length], hits)
+                elif entry.counts.hits != NO_HITS:
+                    self._recount_one(entry.parts[:length])
         return replace(entry, kept=with_hits(entry.kept, hits, True))
 
     def _add(self, parts: Parts, below: Hits) -> None:
