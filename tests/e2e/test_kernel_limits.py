@@ -66,7 +66,7 @@ def test_a_task_limit_holds(agent: Agent) -> None:
         assert f'containeragent_task_limit{{cgroup="{cgroup}"}} 5\n' in text
         agent.ctl("limit", "shop/web", "--task-limit", "max").ok()
         assert agent.show("/shop/web")["task_limit"] is None
-    agent.ctl("rm", "shop/web").ok()
+    agent.ctl("rm", "--recursive", "shop/web").ok()
     assert agent.show("/shop")["task_limit_hits"] == 6
     agent.ctl("rm", "shop").ok()
     for name in ("/shop/web", "/shop"):
