@@ -50,7 +50,7 @@ def test_pins_removed(fresh: Agent, removal: str) -> None:
         first.wait(60)
     REMOVALS[removal](fresh.bpffs)
     _until_put_back(fresh, before)
-    assert "put back" in fresh.log.read_text()
+    until(fresh.log.read_text, lambda said: "put back" in said, "the log, which comes afterwards")
     with inside(folder, [*PYTHON, FORKS]) as second:
         second.wait(60)
     assert fresh.show("/web")["forks"] == 46
