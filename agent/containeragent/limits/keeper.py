@@ -121,16 +121,17 @@ class Keeper:
         self._watcher.forget(cgroup_id)
         if entry is None:
             return None
-        for length in range(len(entry.parts)):
-            with contextlib.suppress(Refused):  # it is gone too
-                if hits != NO_HITS:
-                    self._add(entry.parts[:length], hits)
-                elif entry.counts.hits != NO_HITS:
-                    self._recount_one(entry.parts[:length])
+        if hits != NO_HITS:
+            self._add_above(entry.parts, hits)
+        elif entry.counts.hits != NO_HITS:
+            self._recount_up(entry.parts[:-1])
         return replace(entry, kept=with_hits(entry.kept, hits, True))
 
-    def _add(self, parts: Parts, below: Hits) -> None:
-        self._update(parts, lambda kept: with_hits(kept, below, False))
+    def _add_above(self, parts: Parts, hits: Hits) -> None:
+        """To all that a container is in."""
+        for length in range(len(parts)):
+            with contextlib.suppress(Refused):  # it is gone
+                self._update(parts[:length], lambda kept: with_hits(kept, hits, False))
 
     def add_throttled(self, cgroup_id: int, seconds: float) -> None:
         """It was stopped for so long."""
@@ -170,9 +171,12 @@ class Keeper:
     def _recount(self, cgroup_ids: set[int]) -> None:
         """Of these containers and those that they are in."""
         for entry in filter(None, map(self._entries.get, cgroup_ids)):
-            for length in range(len(entry.parts), -1, -1):
-                with contextlib.suppress(Refused):  # it is gone
-                    self._recount_one(entry.parts[:length])
+            self._recount_up(entry.parts)
+
+    def _recount_up(self, parts: Parts) -> None:
+        for length in range(len(parts), -1, -1):
+            with contextlib.suppress(Refused):  # it is gone
+                self._recount_one(parts[:length])
 
     def _recount_one(self, parts: Parts) -> None:
         identity = self._tree.identity(parts)
@@ -182,7 +186,7 @@ class Keeper:
             if before is None or before.counts == counts:
                 return
             if gone_below(before.counts, counts) != NO_HITS:
-                self._update(parts, lambda kept: kept)
+                self._update(parts, lambda kept: kept)  # which takes it in
                 return
             if fewer(counts.hits, before.counts.hits):
                 return
@@ -224,9 +228,8 @@ class Keeper:
             raise Refused(
                 error.code, f"{error.message}: its limits cannot be kept on it, nothing was changed"
             ) from None
-        for length in range(len(parts)) if more != NO_HITS else ():
-            with contextlib.suppress(Refused):  # it is gone
-                self._add(parts[:length], more)
+        if more != NO_HITS:
+            self._add_above(parts, more)
         for limit, (usage, value) in above.items():
             self.hit(parts, limit, usage, value, None)
         identity = self._tree.identity(parts)
